@@ -1,0 +1,96 @@
+# Language level, warnings, sanitizers, and the function that makes one library of one folder.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+# -O3: the element-wise kernels are written for the vectoriser.
+set(CMAKE_CXX_FLAGS_RELEASE "-O3")
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
+
+find_program(EMER_CCACHE ccache)
+if(EMER_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${EMER_CCACHE})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${EMER_CCACHE})
+endif()
+
+if(EMER_CUDA)
+  enable_language(CUDA)
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  set(EMER_CUDA_COMPILER_TEXT "nvcc ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}")
+else()
+  set(EMER_CUDA_COMPILER_TEXT "not built in")
+endif()
+
+add_library(emer_settings INTERFACE)
+target_compile_options(emer_settings INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wcast-align>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${EMER_WERROR}>>:-Werror>
+  $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${EMER_WERROR}>>:-Werror=all-warnings>
+  # No fused multiply-add contraction across statements by surprise, no fast-math: results are part of the contract.
+  $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=on>)
+if(EMER_CPU_TARGET)
+  target_compile_options(emer_settings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-march=${EMER_CPU_TARGET}>)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(emer_settings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-mprefer-vector-width=512>)
+  endif()
+endif()
+if(EMER_SANITIZE)
+  target_compile_options(emer_settings INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer>)
+  target_link_options(emer_settings INTERFACE -fsanitize=address,undefined)
+endif()
+if(EMER_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "EMER_FUZZ needs clang: use the cpu-fuzz preset")
+  endif()
+  target_compile_options(emer_settings INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(emer_settings INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+if(EMER_CUDA)
+  target_compile_definitions(emer_settings INTERFACE EMER_WITH_CUDA)
+endif()
+if(EMER_CUDA_SYNC_CHECKS)
+  target_compile_definitions(emer_settings INTERFACE EMER_CUDA_SYNC_CHECKS)
+endif()
+
+# What each folder may stand on. tests and bench may use everything.
+set(EMER_BELOW_core "")
+set(EMER_BELOW_kernels core)
+set(EMER_BELOW_layers core kernels)
+set(EMER_BELOW_losses core kernels)
+set(EMER_BELOW_data core)
+set(EMER_BELOW_engine core kernels layers losses data)
+
+# emer_library(NAME SOURCES a.cpp … [CUDA_SOURCES b.cu …])
+# One static library of this folder. At configure time every source and header of the folder is read, and an include
+# of a folder that is not below it is a configure error: the build keeps the stairs one-way.
+function(emer_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;CUDA_SOURCES" ${ARGN})
+  set(sources ${ARG_SOURCES})
+  if(EMER_CUDA)
+    list(APPEND sources ${ARG_CUDA_SOURCES})
+  endif()
+  add_library(emer_${name} STATIC ${sources})
+  add_library(emer::${name} ALIAS emer_${name})
+  target_include_directories(emer_${name} PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+  target_link_libraries(emer_${name} PUBLIC emer_settings)
+  foreach(below ${EMER_BELOW_${name}})
+    target_link_libraries(emer_${name} PUBLIC emer::${below})
+  endforeach()
+
+  file(GLOB_RECURSE texts CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp
+       ${CMAKE_CURRENT_SOURCE_DIR}/*.cuh ${CMAKE_CURRENT_SOURCE_DIR}/*.cu)
+  foreach(text ${texts})
+    file(STRINGS ${text} includes REGEX "^ *# *include *[<\"](core|kernels|layers|losses|data|engine|bench|tests)/")
+    foreach(include ${includes})
+      string(REGEX MATCH "[<\"]([a-z]+)/" _ "${include}")
+      if(NOT CMAKE_MATCH_1 STREQUAL name AND NOT CMAKE_MATCH_1 IN_LIST EMER_BELOW_${name})
+        message(FATAL_ERROR "${text}: ${name} must not include ${CMAKE_MATCH_1}/ (it may use: ${EMER_BELOW_${name}})")
+      endif()
+    endforeach()
+  endforeach()
+endfunction()

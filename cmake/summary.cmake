@@ -1,0 +1,5 @@
+message(STATUS "emer ${PROJECT_VERSION} (${EMER_GIT_HASH})")
+message(STATUS "  build type   ${CMAKE_BUILD_TYPE}, -march=${EMER_CPU_TARGET}, sanitizers ${EMER_SANITIZE}, fuzz ${EMER_FUZZ}")
+message(STATUS "  compiler     ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}, ccache ${EMER_CCACHE}")
+message(STATUS "  CUDA         ${EMER_CUDA_COMPILER_TEXT}")
+message(STATUS "  BLAS         ${EMER_OPENBLAS_LIBRARY}")

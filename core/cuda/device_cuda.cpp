@@ -1,0 +1,90 @@
+// The CUDA runtime behind core/device.h and core/context.h.
+#include <cstdio>
+
+#include "core/cuda/context_state.h"
+#include "core/context.h"
+
+namespace emer::cuda {
+
+namespace {
+
+void check_cublas(cublasStatus_t status, const char* what) {
+  if (status != CUBLAS_STATUS_SUCCESS) fail(ErrorKind::kDevice, "{}: {}", what, cublasGetStatusString(status));
+}
+
+void check_cusolver(cusolverStatus_t status, const char* what) {
+  if (status != CUSOLVER_STATUS_SUCCESS) fail(ErrorKind::kDevice, "{}: cuSOLVER status {}", what, static_cast<int>(status));
+}
+
+std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
+
+// Destructors must not throw: a failure here is reported and lost.
+void log_failure(cudaError_t status, const char* what) noexcept {
+  if (status != cudaSuccess) std::fprintf(stderr, "emer: %s: %s\n", what, cudaGetErrorString(status));
+}
+
+}  // namespace
+
+ContextState::ContextState() {
+  EMER_CUDA_CHECK(cudaGetDevice(&device));
+  EMER_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  check_cublas(cublasCreate(&cublas), "cublasCreate");
+  check_cublas(cublasSetStream(cublas, stream), "cublasSetStream");
+  check_cusolver(cusolverDnCreate(&cusolver), "cusolverDnCreate");
+  check_cusolver(cusolverDnSetStream(cusolver, stream), "cusolverDnSetStream");
+}
+
+ContextState::~ContextState() {
+  if (cusolver != nullptr) cusolverDnDestroy(cusolver);
+  if (cublas != nullptr) cublasDestroy(cublas);
+  if (stream != nullptr) log_failure(cudaStreamDestroy(stream), "cudaStreamDestroy");
+}
+
+std::shared_ptr<ContextState> make_context_state() { return std::make_shared<ContextState>(); }
+
+void synchronize(ContextState& state) { EMER_CUDA_CHECK(cudaStreamSynchronize(state.stream)); }
+
+void copy(ContextState& state, void* to, const void* from, std::size_t bytes, bool wait) {
+  EMER_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, state.stream));
+  if (wait) synchronize(state);
+}
+
+void fill_zero(ContextState& state, void* device, std::size_t bytes) {
+  EMER_CUDA_CHECK(cudaMemsetAsync(device, 0, bytes, state.stream));
+}
+
+void* allocate(std::size_t bytes) {
+  void* pointer = nullptr;
+  const cudaError_t status = cudaMalloc(&pointer, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // clears the error, which is not sticky
+    fail(ErrorKind::kDevice, "out of GPU memory: {:.1f} MiB could not be allocated; use a smaller batch or model",
+         static_cast<double>(bytes) / (1 << 20));
+  }
+  EMER_CUDA_CHECK(status);
+  return pointer;
+}
+
+void free(void* pointer) noexcept { log_failure(cudaFree(pointer), "cudaFree"); }
+
+void fill_report(DeviceReport& report) {
+  int runtime = 0, driver = 0, count = 0;
+  if (cudaRuntimeGetVersion(&runtime) == cudaSuccess) report.cuda_runtime = version_text(runtime);
+  if (cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0) report.cuda_driver = version_text(driver);
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess) {
+    cudaGetLastError();
+    report.cuda_status = fmt::format("built in, but no usable device: {}", cudaGetErrorString(status));
+    return;
+  }
+  for (int i = 0; i < count; ++i) {
+    cudaDeviceProp device{};
+    if (cudaGetDeviceProperties(&device, i) != cudaSuccess) continue;
+    report.cuda_devices.push_back(fmt::format("{}, compute capability {}.{}, {} SMs, {:.1f} GiB", device.name,
+                                              device.major, device.minor, device.multiProcessorCount,
+                                              static_cast<double>(device.totalGlobalMem) / (1ull << 30)));
+  }
+  report.cuda_status = fmt::format("built in, {} device{}", count, count == 1 ? "" : "s");
+}
+
+}  // namespace emer::cuda

@@ -1,0 +1,30 @@
+// core/parameter.h - a trainable array under its exchanged name (method.md section 7), with its gradient.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace emer {
+
+template <class Real>
+struct Parameter {
+  std::string name;       // "music_encoder.dense1.weight"
+  Tensor<Real> value;     // shape as in exchanged files
+  Tensor<Real> gradient;  // same shape; layers and losses ACCUMULATE into it, the trainer zeroes it
+  bool decay = false;     // weight decay applies: matrices yes, biases and scalars no
+
+  Parameter() = default;
+  Parameter(Context& ctx, std::string name_, Shape shape, bool decay_)
+      : name(std::move(name_)), value(ctx, shape), gradient(ctx, shape), decay(decay_) {
+    value.zero(ctx);
+    gradient.zero(ctx);
+  }
+};
+
+template <class Real>
+using ParameterList = std::vector<Parameter<Real>*>;
+
+}  // namespace emer

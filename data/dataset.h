@@ -1,0 +1,52 @@
+// data/dataset.h - the prepared data set in host memory, and its file (interchange.md, "Prepared data set").
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace emer {
+
+struct Dataset {
+  std::string name;
+  std::vector<std::int64_t> song_id;        // [N], strictly ascending
+  std::vector<float> music;                 // [N, F] or [N, T, F] row-major, padding 0
+  std::vector<std::int32_t> music_length;   // [N] where music is a sequence, else empty
+  std::vector<float> emotion;               // [N, S, 2] columns valence, arousal, padding 0
+  std::vector<std::int32_t> emotion_length; // [N], 1..S
+  int music_steps = 0;                      // T; 0 for song vectors
+  int music_width = 0;                      // F
+  int emotion_steps = 0;                    // S
+  std::map<std::string, std::string> metadata;  // header strings: format, source, created_by, music_kind, …
+  std::vector<std::string> titles;          // [N] "artist - title" where known, else empty
+  std::vector<std::string> artists;         // [N] where known, else empty (grouped splits)
+
+  std::int64_t size() const { return static_cast<std::int64_t>(song_id.size()); }
+  bool music_is_sequence() const { return music_steps > 0; }
+  std::int64_t index_of(std::int64_t id) const;  // -1 where absent
+};
+
+// A file, or a set of shards named by any one of them or by the common NAME.safetensors. Checks every shape, lengths,
+// ascending unique ids, finite values. Throws Error(kInput) with file, tensor and row.
+Dataset load_dataset(const std::string& path);
+// Titles and artists travel as JSON arrays in the header's metadata. shard_songs > 0 splits into shards of at most
+// that many songs. Atomic.
+void save_dataset(const Dataset& dataset, const std::string& path, std::int64_t shard_songs = 0);
+// Consistency of sizes, lengths, ids, finiteness; `label` names the source in errors.
+void validate(const Dataset& dataset, const std::string& label);
+
+// Per-feature mean and standard deviation over given songs (and their valid steps). deviation is 1 where a feature is
+// constant.
+struct Standardisation {
+  std::vector<double> mean;       // [width]; empty = identity
+  std::vector<double> deviation;  // [width], > 0
+};
+Standardisation fit_music_standardisation(const Dataset& dataset, const std::vector<std::int64_t>& rows);
+Standardisation fit_emotion_standardisation(const Dataset& dataset, const std::vector<std::int64_t>& rows);
+void apply_music(Dataset& dataset, const Standardisation& by);    // padding stays 0
+void apply_emotion(Dataset& dataset, const Standardisation& by);  // padding stays 0
+// Keeps every stride-th rating by averaging each run of `stride` valid steps (the last may be shorter).
+void average_emotion_steps(Dataset& dataset, int stride);
+
+}  // namespace emer

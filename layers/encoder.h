@@ -1,0 +1,99 @@
+// layers/encoder.h - one view's encoder: [bidirectional GRU] -> dense stack with softplus -> three linear heads.
+//
+// Shapes (method.md section 2), n = batch, d = embedding width:
+//   kMlp    input [n, F], or sequences [n, T, F] flattened to [n, T*F] by the caller
+//   kBiGru  input [n, T, F] with lengths [n]; the dense stack sees [last forward state, last backward state], 2H wide
+// dense1..denseK have the configured widths, dense(K+1) is d wide; softplus follows every one of them, dropout
+// follows all but the last (dense1..denseK). Heads are linear: embedding [n, d], mean and log_variance [n, d].
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/context.h"
+#include "core/parameter.h"
+
+namespace emer {
+
+enum class EncoderKind { kMlp, kBiGru };
+// Where the reset gate acts. kBefore (the released code): c = tanh(W_h x + U_h (r*h) + b_h).
+// kAfter (cuDNN's): c = tanh(W_h x + b_h + r*(U_h h + b_rh)).
+enum class GruReset { kBefore, kAfter };
+// Recurrent activation s: sigmoid, or clip(0.2 v + 0.5, 0, 1).
+enum class GateActivation { kSigmoid, kHardSigmoid };
+
+struct EncoderConfig {
+  EncoderKind kind = EncoderKind::kMlp;
+  int input_width = 0;                             // F (kMlp: the flattened width)
+  std::vector<int> widths = {256, 512, 512, 1024}; // dense1..denseK; may be empty
+  int embedding_dim = 1024;                        // d
+  int gru_hidden = 512;                            // H per direction
+  GruReset gru_reset = GruReset::kAfter;
+  GateActivation gru_activation = GateActivation::kSigmoid;
+  float dropout = 0.5f;                            // after dense1..denseK, 0 <= p < 1
+  float input_dropout = 0.0f;                      // kMlp: on the input
+  // log_variance head outputs are clamped to [min, max]; outside, the gradient is 0. Infinite = off (the paper's).
+  float log_variance_min = -std::numeric_limits<float>::infinity();
+  float log_variance_max = std::numeric_limits<float>::infinity();
+};
+
+// Dropout is a pure function of these (kernels/dropout.h), so a resumed run draws the same masks.
+struct DropoutKey {
+  bool training = false;     // false: no dropout, nothing kept for backward is required
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;
+  std::uint64_t view = 0;    // 0 music, 1 emotion
+};
+
+template <class Real>
+struct EncoderInput {
+  const Real* values = nullptr;          // device [n, F] or [n, T, F], row-major; must live until backward() returns
+  const std::int32_t* lengths = nullptr; // HOST [n], 1..T, kBiGru only (the schedule of steps is built on the host)
+  int n = 0;
+  int steps = 0;                         // T, kBiGru only
+};
+
+// Views of the encoder's own output buffers, valid until its next forward().
+template <class Real>
+struct HeadOutputs {
+  const Real* embedding = nullptr;     // device [n, d]
+  const Real* mean = nullptr;          // device [n, d]
+  const Real* log_variance = nullptr;  // device [n, d]
+};
+
+// Gradients with respect to the three heads, device [n, d]; a null pointer means zero and saves the work.
+template <class Real>
+struct HeadGradients {
+  const Real* embedding = nullptr;
+  const Real* mean = nullptr;
+  const Real* log_variance = nullptr;
+};
+
+// Instantiated for float (all devices) and double (CPU, for checking).
+template <class Real>
+class Encoder {
+ public:
+  // Parameter names start with `prefix` ("music_encoder"), as in method.md section 7.
+  Encoder(Context& ctx, const EncoderConfig& config, const std::string& prefix);
+  ~Encoder();
+
+  // Glorot uniform weights, orthogonal recurrent weights, zero biases; every array from its own random stream
+  // (streams::kInitialise + first_stream + its index).
+  void initialise(Context& ctx, std::uint64_t seed, std::uint64_t first_stream);
+
+  HeadOutputs<Real> forward(Context& ctx, const EncoderInput<Real>& input, const DropoutKey& dropout);
+  // For the last forward(). Accumulates into the parameters' gradients; the input receives none.
+  void backward(Context& ctx, const HeadGradients<Real>& gradients);
+
+  ParameterList<Real> parameters();  // in the order of method.md section 7, stable
+  const EncoderConfig& config() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace emer
