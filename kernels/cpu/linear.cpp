@@ -1,0 +1,65 @@
+// CPU twin of kernels/linear.h: one threaded product, and one pass for bias and softplus.
+#include "kernels/linear.h"
+
+#include "core/parallel.h"
+#include "kernels/cpu/blas.h"
+#include "kernels/cpu/column_sums.h"
+#include "kernels/cpu/vector_math.h"
+
+namespace emer::cpu {
+
+namespace {
+constexpr std::int64_t kRowGrain =
+    16;  // rows a chunk: 64 KiB of a 1024 wide layer, well inside a core's cache
+constexpr std::int64_t kColumnGrain = 64;  // columns a chunk of the bias sums: four cache lines of float
+}  // namespace
+
+template <class Real>
+void linear_forward(Context&, const LinearForward<Real>& a) {
+  gemm(Op::kNone, Op::kTranspose, a.n, a.out, a.in, Real(1), a.x, a.in, a.weight, a.in, Real(0), a.y, a.out);
+  const std::int64_t out = a.out;
+  parallel_for(a.n, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      Real* y = a.y + i * out;
+      const Real* b = a.bias;
+      if (a.activation == Activation::kSoftplus) {
+#pragma omp simd
+        for (std::int64_t j = 0; j < out; ++j) y[j] = softplus(y[j] + b[j]);
+      } else {
+#pragma omp simd
+        for (std::int64_t j = 0; j < out; ++j) y[j] += b[j];
+      }
+    }
+  });
+}
+
+template <class Real>
+void linear_backward(Context& ctx, const LinearBackward<Real>& a) {
+  ArenaScope scope(ctx);
+  const std::int64_t out = a.out;
+  const Real* g = a.dy;
+  if (a.softplus_y != nullptr) {
+    Real* scaled = ctx.scratch<Real>(static_cast<std::size_t>(a.n) * static_cast<std::size_t>(out));
+    parallel_for(std::int64_t{a.n} * out, kRowGrain * 1024, [&](std::int64_t begin, std::int64_t end) {
+      const Real* dy = a.dy;
+      const Real* y = a.softplus_y;
+#pragma omp simd
+      for (std::int64_t k = begin; k < end; ++k) scaled[k] = dy[k] * softplus_slope(y[k]);
+    });
+    g = scaled;
+  }
+  parallel_for(out, kColumnGrain, [&](std::int64_t begin, std::int64_t end) {
+    add_column_sums(g + begin, a.n, end - begin, out, a.d_bias + begin);
+  });
+  gemm(Op::kTranspose, Op::kNone, a.out, a.in, a.n, Real(1), g, a.out, a.x, a.in, Real(1), a.d_weight, a.in);
+  if (a.dx != nullptr)
+    gemm(Op::kNone, Op::kNone, a.n, a.in, a.out, Real(1), g, a.out, a.weight, a.in,
+         Real(a.accumulate_dx ? 1 : 0), a.dx, a.in);
+}
+
+template void linear_forward(Context&, const LinearForward<float>&);
+template void linear_forward(Context&, const LinearForward<double>&);
+template void linear_backward(Context&, const LinearBackward<float>&);
+template void linear_backward(Context&, const LinearBackward<double>&);
+
+}  // namespace emer::cpu
