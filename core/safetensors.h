@@ -53,8 +53,10 @@ class SafetensorsFile {
   std::vector<TensorInfo> tensors_;
 };
 
-// Collects arrays, then writes them at once through write_file_atomically. Names are written in the order added;
-// adding a name twice is an error. Data is copied by add().
+// Collects arrays, then writes them at once through write_file_atomically. Names are listed in the order added, their
+// data lies by falling element size so that every array is aligned for readers that map the file. Adding a name twice,
+// names or metadata that are not UTF-8, or a shape that does not match the values is a broken contract (EMER_CHECK).
+// Data is copied by add().
 class SafetensorsWriter {
  public:
   void set_metadata(const std::string& key, const std::string& value);

@@ -1,0 +1,215 @@
+#include "core/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <streambuf>
+#include <system_error>
+
+#include "core/check.h"
+
+namespace emer {
+namespace {
+
+std::string reason(int error) {
+  return std::generic_category().message(error);
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+  // Some file systems report a full disk only here. Returns 0 or errno.
+  int close() {
+    const int fd = fd_;
+    fd_ = -1;
+    return ::close(fd) == 0 ? 0 : errno;
+  }
+
+ private:
+  int fd_;
+};
+
+// A stream that remembers why it went bad: std::ofstream does not keep errno.
+class DescriptorBuffer : public std::streambuf {
+ public:
+  explicit DescriptorBuffer(int fd) : fd_(fd) { setp(buffer_.data(), buffer_.data() + buffer_.size()); }
+  int error() const { return error_; }
+
+ protected:
+  int_type overflow(int_type c) override {
+    if (!drain()) return traits_type::eof();
+    if (!traits_type::eq_int_type(c, traits_type::eof())) {
+      *pptr() = traits_type::to_char_type(c);
+      pbump(1);
+    }
+    return traits_type::not_eof(c);
+  }
+  std::streamsize xsputn(const char* data, std::streamsize count) override {
+    if (count < epptr() - pptr()) {
+      std::memcpy(pptr(), data, static_cast<std::size_t>(count));
+      pbump(static_cast<int>(count));
+      return count;
+    }
+    return drain() && put(data, static_cast<std::size_t>(count)) ? count : 0;
+  }
+  int sync() override { return drain() ? 0 : -1; }
+
+ private:
+  bool drain() {
+    const bool good = put(pbase(), static_cast<std::size_t>(pptr() - pbase()));
+    setp(buffer_.data(), buffer_.data() + buffer_.size());
+    return good;
+  }
+  bool put(const char* data, std::size_t count) {
+    while (count > 0 && error_ == 0) {
+      const ssize_t written = ::write(fd_, data, count);
+      if (written < 0) {
+        if (errno != EINTR) error_ = errno;
+        continue;
+      }
+      data += written;
+      count -= static_cast<std::size_t>(written);
+    }
+    return error_ == 0;
+  }
+
+  int fd_;
+  int error_ = 0;
+  std::array<char, std::size_t{1} << 16> buffer_;
+};
+
+class TemporaryName {
+ public:
+  explicit TemporaryName(std::string path) : path_(std::move(path)) {}
+  ~TemporaryName() {
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+  TemporaryName(const TemporaryName&) = delete;
+  TemporaryName& operator=(const TemporaryName&) = delete;
+  void keep() { path_.clear(); }
+
+ private:
+  std::string path_;
+};
+
+[[noreturn]] void cannot_write(const std::string& path, const std::string& why) {
+  fail(ErrorKind::kRunFailed, "cannot write {}: {}", path, why);
+}
+
+// Pipes and some network file systems cannot be flushed and say so; that is no failure to write.
+bool flush_to_disk(int fd) {
+  return ::fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
+}
+
+}  // namespace
+
+std::string read_file(const std::string& path, std::size_t limit) {
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) fail_input("cannot read {}: {}", path, reason(errno));
+  struct stat info = {};
+  if (::fstat(file.get(), &info) != 0) fail_input("cannot read {}: {}", path, reason(errno));
+  if (S_ISDIR(info.st_mode)) fail_input("cannot read {}: it is a folder, a file is needed", path);
+
+  std::string bytes;
+  if (S_ISREG(info.st_mode)) {
+    const auto size = static_cast<std::size_t>(info.st_size);
+    if (size > limit)
+      fail_input("cannot read {}: {} bytes, more than the {} allowed here", path, size, limit);
+    bytes.resize(size);
+  }
+  // Pipes have no size, and a file may grow or shrink while it is read: read on until the end is seen.
+  std::size_t have = 0;
+  for (;;) {
+    if (have == bytes.size()) {
+      char probe = 0;
+      const ssize_t got = ::read(file.get(), &probe, 1);
+      if (got == 0) break;
+      if (got > 0) {
+        if (have == limit) fail_input("cannot read {}: more than the {} bytes allowed here", path, limit);
+        bytes.resize(std::min(limit, std::max(have + 1, std::max(have * 2, std::size_t{1} << 16))));
+        bytes[have++] = probe;
+        continue;
+      }
+    } else {
+      const ssize_t got = ::read(file.get(), bytes.data() + have, bytes.size() - have);
+      if (got == 0) break;
+      if (got > 0) {
+        have += static_cast<std::size_t>(got);
+        continue;
+      }
+    }
+    if (errno != EINTR) fail_input("cannot read {}: {}", path, reason(errno));
+  }
+  bytes.resize(have);
+  return bytes;
+}
+
+void write_file_atomically(const std::string& path, std::string_view bytes) {
+  write_file_atomically(path, [bytes](std::ostream& out) {
+    out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  });
+}
+
+void write_file_atomically(const std::string& path, const std::function<void(std::ostream&)>& write) {
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  if (path.empty() || slash + 1 == path.size())
+    cannot_write(path.empty() ? "''" : path, "no file name given");
+
+  struct stat old = {};
+  const bool replaces = ::stat(path.c_str(), &old) == 0;
+  if (replaces && S_ISDIR(old.st_mode)) cannot_write(path, "it is a folder");
+  if (replaces && !S_ISREG(old.st_mode)) cannot_write(path, "it exists and is not an ordinary file");
+
+  // Threads of this process differ by the counter, processes by their id; a stale leftover is stepped over.
+  static std::atomic<unsigned> counter = 0;
+  std::string temporary;
+  int fd = -1;
+  do {
+    temporary = fmt::format("{}/.emer-{}-{}.tmp", folder, ::getpid(), counter++);
+    fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (fd < 0 && errno == EEXIST);
+  if (fd < 0) cannot_write(path, reason(errno));
+  Descriptor file(fd);
+  TemporaryName leftover(temporary);
+  if (replaces) static_cast<void>(::fchmod(fd, old.st_mode & 07777));
+
+  DescriptorBuffer buffer(fd);
+  std::ostream out(&buffer);
+  write(out);
+  out.flush();
+  if (buffer.error() != 0) cannot_write(path, reason(buffer.error()));
+  if (!out) cannot_write(path, "the stream went bad while it was written");
+  if (!flush_to_disk(fd)) cannot_write(path, reason(errno));
+  if (const int error = file.close(); error != 0) cannot_write(path, reason(error));
+  if (::rename(temporary.c_str(), path.c_str()) != 0) cannot_write(path, reason(errno));
+  leftover.keep();
+
+  Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() < 0 || !flush_to_disk(directory.get()))
+    cannot_write(path, fmt::format("its folder could not be flushed to disk: {}", reason(errno)));
+}
+
+void make_folders(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error && !std::filesystem::is_directory(path, error))
+    error = std::make_error_code(std::errc::not_a_directory);
+  if (error)
+    fail(ErrorKind::kRunFailed, "cannot make the folder {}: {}", path.empty() ? "''" : path, error.message());
+}
+
+}  // namespace emer
