@@ -32,6 +32,10 @@ target_compile_options(emer_settings INTERFACE
   $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${EMER_WERROR}>>:-Werror=all-warnings>
   # No fused multiply-add contraction across statements by surprise, no fast-math: results are part of the contract.
   $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=on>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # GCC bug 105651, gone in 13: "text" + std::string is reported as an overlapping copy.
+  target_compile_options(emer_settings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
+endif()
 if(EMER_CPU_TARGET)
   target_compile_options(emer_settings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-march=${EMER_CPU_TARGET}>)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
@@ -79,7 +83,9 @@ function(emer_library name)
   target_include_directories(emer_${name} PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
   target_link_libraries(emer_${name} PUBLIC emer_settings)
   foreach(below ${EMER_BELOW_${name}})
-    target_link_libraries(emer_${name} PUBLIC emer::${below})
+    if(TARGET emer::${below})  # a folder joins the build when it has something to build
+      target_link_libraries(emer_${name} PUBLIC emer::${below})
+    endif()
   endforeach()
 
   file(GLOB_RECURSE texts CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp

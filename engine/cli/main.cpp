@@ -1,0 +1,82 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "core/build_info.h"
+#include "core/check.h"
+#include "engine/cli/commands.h"
+
+namespace {
+
+// One line whatever the message holds: names and values of users end up in it.
+int report(const std::string& message, emer::ErrorKind kind) {
+  std::string line = "emer: error: " + message;
+  for (char& c : line)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  while (!line.empty() && line.back() == ' ') line.pop_back();
+  std::fprintf(stderr, "%s\n", line.c_str());
+  return static_cast<int>(kind);
+}
+
+void register_commands(CLI::App& app) {
+  using namespace emer::cli;
+#ifdef EMER_COMMAND_PREPARE
+  register_prepare(app);
+#endif
+#ifdef EMER_COMMAND_SYNTH
+  register_synth(app);
+#endif
+#ifdef EMER_COMMAND_CONVERT
+  register_convert(app);
+#endif
+#ifdef EMER_COMMAND_TRAIN
+  register_train(app);
+#endif
+#ifdef EMER_COMMAND_EVALUATE
+  register_evaluate(app);
+#endif
+#ifdef EMER_COMMAND_SEARCH
+  register_search(app);
+#endif
+#ifdef EMER_COMMAND_LOSS
+  register_loss(app);
+#endif
+#ifdef EMER_COMMAND_BENCH
+  register_bench(app);
+#endif
+  register_info(app);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("emer - joint embeddings of music and emotion (EMER-CL, arXiv:2112.07192)", "emer");
+  app.set_version_flag("--version", "emer " + emer::version() + " (" + emer::git_hash() + ")");
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n"
+      "  emer train configs/deam.yaml --run runs/deam --set train.epochs=200\n"
+      "  emer train configs/deam.yaml --run runs/deam --resume\n"
+      "  emer evaluate runs/deam --json\n"
+      "  emer info --config-reference\n"
+      "Exit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 3 unreadable input, 4 device "
+      "failure,\n"
+      "5 stopped by a signal after saving.");
+  register_commands(app);
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::Success& request) {  // --help, --version
+    return app.exit(request);
+  } catch (const CLI::ParseError& error) {
+    return report(std::string(error.what()) + "; see emer --help", emer::ErrorKind::kUsage);
+  } catch (const emer::Error& error) {
+    return report(error.what(), error.kind());
+  } catch (const std::bad_alloc&) {
+    return report("out of memory; use a smaller batch, model or data set", emer::ErrorKind::kRunFailed);
+  } catch (const std::exception& error) {
+    return report(std::string("unexpected: ") + error.what(), emer::ErrorKind::kRunFailed);
+  }
+}

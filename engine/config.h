@@ -1,0 +1,112 @@
+// engine/config.h - everything a run can be told, with its defaults: the paper's textbook side (method.md
+// section 6).
+//
+// The keys, their types, ranges, presets and help are one table (engine/config_schema.h); configs/README.md
+// is printed from it. YAML is read in engine/config.cpp only. Paths are relative to the current folder.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/split.h"
+#include "engine/eval_options.h"
+#include "layers/encoder.h"
+#include "losses/composite.h"
+
+namespace emer {
+
+enum class Compat { kTextbook, kReleased };
+
+struct DataConfig {
+  std::string path;  // prepared data set; empty until given
+  SplitConfig split;
+  bool standardise = true;           // music features: mean 0, deviation 1 over the training part
+  bool standardise_emotion = false;  // valence and arousal likewise
+  int emotion_stride = 1;            // average each run of so many ratings
+  int emotion_steps = 0;             // keep the first so many ratings after the stride; 0 = all
+  // Recorded with the run; `emer prepare` applies them.
+  enum class ShortValence { kTextbook, kReleased } deam_short_valence = ShortValence::kTextbook;
+  enum class RaterMean { kSkipMissing, kPlain } rater_mean = RaterMean::kSkipMissing;
+  enum class Resampler { kSoxr, kResampy022 } resampler = Resampler::kSoxr;
+};
+
+enum class ViewKind { kMlp, kBiGru, kVggishMlp, kVggishBiGru };
+
+struct ViewConfig {
+  ViewKind kind = ViewKind::kMlp;
+  std::vector<int> widths;        // load_config(): the paper's for the kind where none are given
+  std::optional<double> dropout;  // nothing = model.dropout
+  double input_dropout = 0.0;
+};
+
+struct ModelConfig {
+  ViewConfig music{ViewKind::kMlp, {256, 512, 512, 1024}, {}, 0.0};
+  ViewConfig emotion{ViewKind::kBiGru, {512, 512, 512, 1024}, {}, 0.0};
+  int gru_hidden = 512;
+  GruReset gru_variant = GruReset::kAfter;
+  GateActivation gru_activation = GateActivation::kSigmoid;
+  int embedding_dim = 1024;
+  double dropout = 0.5;
+  std::optional<std::array<double, 2>> log_variance_clamp;
+};
+
+enum class OptimizerKind { kAdamTf, kAdam, kAdamW };
+enum class ScheduleKind { kConstant, kCosine };
+enum class ValidationMetric { kMrr, kAr, kLoss };
+
+struct TrainConfig {
+  int epochs = 10001;
+  int batch_size = 512;
+  OptimizerKind optimizer = OptimizerKind::kAdamTf;
+  double learning_rate = 1e-5;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.0;
+  ScheduleKind schedule = ScheduleKind::kConstant;
+  int warmup_epochs = 0;
+  double schedule_final = 0.0;  // fraction of learning_rate at the end of a cosine
+  double clip_norm = 0.0;       // 0 = off
+  double ema = 0.0;             // decay of the moving average of the weights; 0 = off
+  std::int64_t seed = 1;
+  enum class Precision { kFp32, kTf32, kBf16, kFp16 } precision = Precision::kFp32;
+  int validate_every = 1;  // epochs
+  int patience = 0;        // validations without improvement; 0 = off
+  ValidationMetric metric = ValidationMetric::kMrr;
+  int checkpoint_every = 0;  // epochs between numbered checkpoints; 0 = none
+  int log_every = 1;         // steps between lines on the console
+};
+
+struct Config {
+  Compat compat = Compat::kTextbook;
+  DataConfig data;
+  ModelConfig model;
+  LossOptions loss;
+  TrainConfig train;
+  EvalOptions eval;
+  std::string device = "auto";
+  int threads = 0;  // 0 = all
+};
+
+// The file, then each "a.b.c=value" of `overrides` in order (the value is YAML). Explicit keys win over
+// `compat` in any order. Throws Error(kUsage) with "file:line:column: …" (or the --set text) for unknown keys
+// (naming the nearest known one), duplicates, wrong types or ranges, bad YAML; Error(kInput) where the file
+// cannot be read.
+Config load_config(const std::string& path, const std::vector<std::string>& overrides = {});
+// `label` stands for the file name in errors.
+Config parse_config(const std::string& yaml, const std::string& label,
+                    const std::vector<std::string>& overrides = {});
+// Replaces values of an existing configuration: what `emer evaluate --set` needs.
+void apply_overrides(Config& config, const std::vector<std::string>& overrides);
+
+// The fully resolved configuration as YAML, every key; parse_config() of it gives the same configuration.
+std::string dump(const Config& config);
+// Keys whose values differ, as "train.seed (1 -> 2)".
+std::vector<std::string> differing_keys(const Config& before, const Config& after);
+// The table of configs/README.md.
+std::string config_reference_markdown();
+
+}  // namespace emer

@@ -1,0 +1,12 @@
+// engine/environment.h - the facts of this process for `emer info` and a run's environment.json.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+namespace emer {
+
+// version, git_hash, build {…}, cpu, threads, cuda {status, devices, runtime, driver}, device (the `auto`
+// choice and why), communicator, ranks, system.
+nlohmann::json environment_facts();
+
+}  // namespace emer
