@@ -10,34 +10,37 @@ namespace emer {
 
 struct Dataset {
   std::string name;
-  std::vector<std::int64_t> song_id;        // [N], strictly ascending
-  std::vector<float> music;                 // [N, F] or [N, T, F] row-major, padding 0
-  std::vector<std::int32_t> music_length;   // [N] where music is a sequence, else empty
-  std::vector<float> emotion;               // [N, S, 2] columns valence, arousal, padding 0
-  std::vector<std::int32_t> emotion_length; // [N], 1..S
-  int music_steps = 0;                      // T; 0 for song vectors
-  int music_width = 0;                      // F
-  int emotion_steps = 0;                    // S
+  std::vector<std::int64_t> song_id;            // [N], strictly ascending
+  std::vector<float> music;                     // [N, F] or [N, T, F] row-major, padding 0
+  std::vector<std::int32_t> music_length;       // [N] where music is a sequence, else empty
+  std::vector<float> emotion;                   // [N, S, 2] columns valence, arousal, padding 0
+  std::vector<std::int32_t> emotion_length;     // [N], 1..S
+  int music_steps = 0;                          // T; 0 for song vectors
+  int music_width = 0;                          // F
+  int emotion_steps = 0;                        // S
   std::map<std::string, std::string> metadata;  // header strings: format, source, created_by, music_kind, …
-  std::vector<std::string> titles;          // [N] "artist - title" where known, else empty
-  std::vector<std::string> artists;         // [N] where known, else empty (grouped splits)
+  std::vector<std::string> titles;              // [N] "artist - title" where known, else empty
+  std::vector<std::string> artists;             // [N] where known, else empty (grouped splits)
 
   std::int64_t size() const { return static_cast<std::int64_t>(song_id.size()); }
   bool music_is_sequence() const { return music_steps > 0; }
   std::int64_t index_of(std::int64_t id) const;  // -1 where absent
 };
 
-// A file, or a set of shards named by any one of them or by the common NAME.safetensors. Checks every shape, lengths,
-// ascending unique ids, finite values. Throws Error(kInput) with file, tensor and row.
+// A file, or a set of shards named by any one of them or by the common NAME.safetensors. Checks every shape,
+// lengths, ascending unique ids, finite values, zero padding. A file without `music` (ratings alone) loads
+// with width 0. Shards may be numbered from 0 or from 1. Throws Error(kInput) with file, tensor and row.
 Dataset load_dataset(const std::string& path);
-// Titles and artists travel as JSON arrays in the header's metadata. shard_songs > 0 splits into shards of at most
-// that many songs. Atomic.
+// The same of one file's bytes.
+Dataset parse_dataset(std::string bytes, const std::string& label);
+// Titles and artists travel as JSON arrays in the header's metadata. shard_songs > 0 splits into shards of at
+// most that many songs, numbered from 1. Each file is written atomically.
 void save_dataset(const Dataset& dataset, const std::string& path, std::int64_t shard_songs = 0);
-// Consistency of sizes, lengths, ids, finiteness; `label` names the source in errors.
+// Consistency of sizes, lengths, ids, finiteness, zero padding; `label` names the source in errors.
 void validate(const Dataset& dataset, const std::string& label);
 
-// Per-feature mean and standard deviation over given songs (and their valid steps). deviation is 1 where a feature is
-// constant.
+// Per-feature mean and standard deviation over given songs (and their valid steps). deviation is 1 where a
+// feature is constant.
 struct Standardisation {
   std::vector<double> mean;       // [width]; empty = identity
   std::vector<double> deviation;  // [width], > 0
