@@ -17,7 +17,7 @@ struct SplitConfig {
   double validation = 0.0;  // share of the TRAINING part that is taken out of it
   int folds = 10;           // kfold
   int fold = 0;             // kfold: which fold is the test set
-  std::string path;         // file
+  std::string path = {};    // file
 };
 
 struct Split {
