@@ -1,0 +1,332 @@
+#include "kernels/gaussian_kl_rank.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "core/parallel.h"
+#include "kernels/cpu/blas.h"
+
+namespace emer::cpu {
+
+namespace {
+
+using Index = std::int64_t;
+
+constexpr double kVarianceFloor = 1e-6;  // added to exp(log_variance), method.md 3.1
+constexpr Index kStripRows = 256;        // rows of S at a time: enough for the products to run at full speed
+constexpr Index kRowGrain = 8;
+constexpr Index kColumnGrain = 64;
+
+// One side in gauge-centred coordinates, [n, d] in double.
+struct Centred {
+  double* mean;          // (mu - c) / s
+  double* variance;      // v / s^2
+  double* log_variance;  // ln of the line above
+};
+
+template <class Real>
+class KlRank {
+ public:
+  KlRank(Context& ctx, const GaussianKlRank<Real>& args) : a_(args), n_(args.n), d_(args.d) {
+    const auto cells = static_cast<std::size_t>(n_ * d_), rows = static_cast<std::size_t>(n_);
+    const auto width = static_cast<std::size_t>(2 * d_);
+    for (Centred* side : {&music_, &emotion_})
+      *side = {ctx.scratch<double>(cells), ctx.scratch<double>(cells), ctx.scratch<double>(cells)};
+    inverse_scale_ = ctx.scratch<double>(static_cast<std::size_t>(d_));
+    row_operand_ = ctx.scratch<Real>(2 * cells);
+    column_operand_ = ctx.scratch<Real>(2 * cells);
+    column_pull_ = ctx.scratch<Real>(2 * cells);
+    row_mean_ = ctx.scratch<double>(width);
+    column_mean_ = ctx.scratch<double>(width);
+    row_term_ = ctx.scratch<double>(rows);
+    column_term_ = ctx.scratch<double>(rows);
+    diagonal_ = ctx.scratch<double>(rows);
+    diagonal_gradient_ = ctx.scratch<double>(rows);
+    row_loss_ = ctx.scratch<double>(rows);
+    row_weight_ = ctx.scratch<double>(rows);
+    row_temperature_ = ctx.scratch<double>(rows);
+    column_weight_ = ctx.scratch<double>(rows);
+    strip_rows_ = std::min(kStripRows, n_);
+    strip_ = ctx.scratch<Real>(static_cast<std::size_t>(strip_rows_ * n_));
+    row_pull_ = ctx.scratch<Real>(static_cast<std::size_t>(strip_rows_) * width);
+  }
+
+  void run() {
+    temperature_ = a_.log_temperature ? std::exp(static_cast<double>(*a_.log_temperature)) : a_.temperature;
+    centre();
+    double loss = 0.0;
+    // A writes both sides' gradients, B adds to them.
+    loss += direction(emotion_, music_, a_.emotion, a_.music, false);
+    loss += direction(music_, emotion_, a_.music, a_.emotion, true);
+    *a_.loss = loss;
+  }
+
+ private:
+  void centre() {
+    const GaussianSide<Real>* inputs[] = {&a_.music, &a_.emotion};
+    Centred* sides[] = {&music_, &emotion_};
+    for (int s = 0; s < 2; ++s)
+      parallel_for(n_, kRowGrain, [&](Index begin, Index end) {
+        for (Index k = begin * d_; k < end * d_; ++k) {
+          const double v = std::exp(static_cast<double>(inputs[s]->log_variance[k])) + kVarianceFloor;
+          sides[s]->mean[k] = static_cast<double>(inputs[s]->mean[k]);
+          sides[s]->variance[k] = v;
+          sides[s]->log_variance[k] = std::log(v);
+        }
+      });
+    parallel_for(d_, kColumnGrain, [&](Index begin, Index end) {
+      double shift[kColumnGrain] = {}, log_scale[kColumnGrain] = {}, shrink[kColumnGrain];
+      const Index width = end - begin;
+      for (const Centred* side : {&music_, &emotion_})
+        for (Index i = 0; i < n_; ++i)
+          for (Index k = 0; k < width; ++k) {
+            shift[k] += side->mean[i * d_ + begin + k];
+            log_scale[k] += side->log_variance[i * d_ + begin + k];
+          }
+      for (Index k = 0; k < width; ++k) {
+        shift[k] /= static_cast<double>(2 * n_);
+        log_scale[k] /= static_cast<double>(2 * n_);
+        shrink[k] = std::exp(-log_scale[k]);
+        inverse_scale_[begin + k] = std::sqrt(shrink[k]);
+      }
+      for (const Centred* side : {&music_, &emotion_})
+        for (Index i = 0; i < n_; ++i)
+          for (Index k = 0; k < width; ++k) {
+            const Index cell = i * d_ + begin + k;
+            side->mean[cell] = (side->mean[cell] - shift[k]) * inverse_scale_[begin + k];
+            side->variance[cell] *= shrink[k];
+            side->log_variance[cell] -= log_scale[k];
+          }
+    });
+  }
+
+  // S_ij = KL(column side's j || row side's i): 2 S_ij = R_i . C_j + ..., R = [1/w, m/w], C = [w + m^2, -2m].
+  double direction(const Centred& rows, const Centred& columns, const GaussianSide<Real>& row_side,
+                   const GaussianSide<Real>& column_side, bool accumulate) {
+    operands(rows, columns);
+    const double pull =
+        a_.pair_weight * a_.gradient_weight / (a_.ranking == KlRanking::kSoftmax ? temperature_ : 1.0);
+    bool any_pull = false;
+    std::fill_n(column_weight_, n_, 0.0);
+    for (Index first = 0; first < n_; first += strip_rows_) {
+      const Index count = std::min(strip_rows_, n_ - first), width = 2 * d_;
+      gemm(Op::kNone, Op::kTranspose, count, n_, width, Real(1), row_operand_ + first * width, width,
+           column_operand_, width, Real(0), strip_, n_);
+      parallel_for(count, kRowGrain, [&](Index begin, Index end) {
+        for (Index i = begin; i < end; ++i)
+          a_.ranking == KlRanking::kHinge ? hinge_row(first + i, strip_ + i * n_)
+                                          : softmax_row(first + i, strip_ + i * n_);
+      });
+      bool strip_pulls = false;  // a NaN counts as a pull
+      for (Index i = first; i < first + count; ++i) strip_pulls |= row_weight_[i] != 0.0;
+      if (strip_pulls) {
+        parallel_for(n_, kColumnGrain, [&](Index begin, Index end) {
+          for (Index i = 0; i < count; ++i)
+            for (Index j = begin; j < end; ++j) column_weight_[j] += static_cast<double>(strip_[i * n_ + j]);
+        });
+        gemm(Op::kNone, Op::kNone, count, width, n_, Real(1), strip_, n_, column_operand_, width, Real(0),
+             row_pull_, width);
+        gemm(Op::kTranspose, Op::kNone, n_, width, count, Real(1), strip_, n_, row_operand_ + first * width,
+             width, any_pull ? Real(1) : Real(0), column_pull_, width);
+        any_pull = true;
+      } else {
+        std::fill_n(row_pull_, count * width, Real(0));
+      }
+      parallel_for(count, kRowGrain, [&](Index begin, Index end) {
+        for (Index i = begin; i < end; ++i) {
+          const double sign = diagonal_[first + i] > 0   ? 1.0
+                              : diagonal_[first + i] < 0 ? -1.0
+                                                         : diagonal_[first + i];
+          diagonal_gradient_[first + i] =
+              pull * row_weight_[first + i] + a_.gradient_weight * a_.norm_weight * sign;
+          row_gradient(first + i, row_pull_ + i * width, pull, rows, columns, row_side, accumulate);
+        }
+      });
+    }
+    if (!any_pull) std::fill_n(column_pull_, n_ * 2 * d_, Real(0));
+    parallel_for(n_, kRowGrain, [&](Index begin, Index end) {
+      for (Index j = begin; j < end; ++j) column_gradient(j, pull, rows, columns, column_side, accumulate);
+    });
+
+    double pairs = 0.0, norm = 0.0, temperature = 0.0;
+    for (Index i = 0; i < n_; ++i) {
+      pairs += row_loss_[i];
+      norm += std::abs(diagonal_[i]);
+    }
+    if (a_.ranking == KlRanking::kSoftmax && a_.d_log_temperature) {
+      for (Index i = 0; i < n_; ++i) temperature += row_temperature_[i];
+      *a_.d_log_temperature += static_cast<Real>(a_.pair_weight * a_.gradient_weight * temperature);
+    }
+    return a_.pair_weight * pairs + a_.norm_weight * norm;
+  }
+
+  void operands(const Centred& rows, const Centred& columns) {
+    const Index width = 2 * d_;
+    parallel_for(d_, kColumnGrain, [&](Index begin, Index end) {
+      double sums[4][kColumnGrain] = {};
+      for (Index i = 0; i < n_; ++i)
+        for (Index k = 0; k < end - begin; ++k) {
+          const Index cell = i * d_ + begin + k;
+          const double inverse = 1.0 / rows.variance[cell], m = columns.mean[cell];
+          sums[0][k] += inverse;
+          sums[1][k] += rows.mean[cell] * inverse;
+          sums[2][k] += columns.variance[cell] + m * m;
+          sums[3][k] += -2.0 * m;
+        }
+      for (Index k = 0; k < end - begin; ++k) {
+        const auto count = static_cast<double>(n_);
+        row_mean_[begin + k] = sums[0][k] / count;
+        row_mean_[d_ + begin + k] = sums[1][k] / count;
+        column_mean_[begin + k] = sums[2][k] / count;
+        column_mean_[d_ + begin + k] = sums[3][k] / count;
+      }
+    });
+    parallel_for(n_, kRowGrain, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) {
+        double row_term = 0.0, column_term = 0.0, diagonal = 0.0;
+        Real* row = row_operand_ + i * width;
+        Real* column = column_operand_ + i * width;
+        for (Index k = 0; k < d_; ++k) {
+          const Index cell = i * d_ + k;
+          const double wq = rows.variance[cell], mq = rows.mean[cell], inverse = 1.0 / wq;
+          const double wp = columns.variance[cell], mp = columns.mean[cell];
+          const double second = wp + mp * mp - column_mean_[k], first = -2.0 * mp - column_mean_[d_ + k];
+          row_term += mq * mq * inverse + rows.log_variance[cell] - 1.0 + inverse * column_mean_[k] +
+                      mq * inverse * column_mean_[d_ + k];
+          column_term += second * row_mean_[k] + first * row_mean_[d_ + k] - columns.log_variance[cell];
+          row[k] = static_cast<Real>(inverse - row_mean_[k]);
+          row[d_ + k] = static_cast<Real>(mq * inverse - row_mean_[d_ + k]);
+          column[k] = static_cast<Real>(second);
+          column[d_ + k] = static_cast<Real>(first);
+          // Division, so that equal variances give exactly 1 and a pair of equal Gaussians exactly 0.
+          diagonal += wp / wq - 1.0 + (rows.log_variance[cell] - columns.log_variance[cell]) +
+                      (mq - mp) * (mq - mp) * inverse;
+        }
+        row_term_[i] = row_term;
+        column_term_[i] = column_term;
+        diagonal_[i] = 0.5 * diagonal;
+      }
+    });
+  }
+
+  double score(Index i, Index j, Real product) const {
+    return 0.5 * (static_cast<double>(product) + row_term_[i] + column_term_[j]);
+  }
+
+  // Both leave in row[j] the weight u_ij >= 0 of dL/dS_ij = -pull * u_ij for j != i, and 0 at j = i, where
+  // dL/dS_ii = pull * sum_j u_ij + the norm part.
+  void hinge_row(Index i, Real* row) {
+    const double limit = diagonal_[i] + a_.margin;
+    double loss = 0.0, active = 0.0;
+    for (Index j = 0; j < n_; ++j) {
+      const double v = limit - score(i, j, row[j]);
+      const bool off = v <= 0.0 || j == i;  // false for NaN, so NaN reaches the loss
+      loss += off ? 0.0 : v;
+      active += off ? 0.0 : 1.0;
+      row[j] = off ? Real(0) : Real(1);
+    }
+    row_loss_[i] = loss;
+    row_weight_[i] = active;
+  }
+
+  void softmax_row(Index i, Real* row) {
+    const double rate = 1.0 / temperature_, own = -diagonal_[i] * rate;
+    double highest = own;
+    for (Index j = 0; j < n_; ++j)
+      if (j != i) highest = std::max(highest, -score(i, j, row[j]) * rate);
+    double others = 0.0, slope = 0.0;
+    for (Index j = 0; j < n_; ++j) {
+      if (j == i) continue;
+      const double s = score(i, j, row[j]), e = std::exp(-s * rate - highest);
+      others += e;
+      slope += e * (s - diagonal_[i]);
+      row[j] = static_cast<Real>(e);
+    }
+    row[i] = Real(0);
+    const double total = others + std::exp(own - highest);
+    for (Index j = 0; j < n_; ++j) row[j] = static_cast<Real>(static_cast<double>(row[j]) / total);
+    row_loss_[i] = highest - own + std::log(total);
+    row_weight_[i] = others / total;
+    row_temperature_[i] = slope * rate / total;
+  }
+
+  static void store(Real& to, double value, bool accumulate) {
+    to = accumulate ? to + static_cast<Real>(value) : static_cast<Real>(value);
+  }
+
+  // d v / d log_variance, divided by v.
+  double floor_factor(double variance, Index k) const {
+    return 1.0 - kVarianceFloor * inverse_scale_[k] * inverse_scale_[k] / variance;
+  }
+
+  void row_gradient(Index i, const Real* pulled, double pull, const Centred& rows, const Centred& columns,
+                    const GaussianSide<Real>& out, bool accumulate) {
+    const double weight = row_weight_[i], own = diagonal_gradient_[i];
+    for (Index k = 0; k < d_; ++k) {
+      const Index cell = i * d_ + k;
+      const double w = rows.variance[cell], m = rows.mean[cell], inverse = 1.0 / w;
+      const double second = static_cast<double>(pulled[k]) + weight * column_mean_[k];
+      const double first = -0.5 * (static_cast<double>(pulled[d_ + k]) + weight * column_mean_[d_ + k]);
+      const double gap = m - columns.mean[cell];
+      const double d_mean = inverse * (own * gap - pull * (weight * m - first));
+      const double spread = second - 2.0 * m * first + weight * m * m;
+      const double d_log =
+          own * (1.0 - inverse * (columns.variance[cell] + gap * gap)) - pull * (weight - inverse * spread);
+      store(out.d_mean[cell], d_mean * inverse_scale_[k], accumulate);
+      store(out.d_log_variance[cell], 0.5 * floor_factor(w, k) * d_log, accumulate);
+    }
+  }
+
+  void column_gradient(Index j, double pull, const Centred& rows, const Centred& columns,
+                       const GaussianSide<Real>& out, bool accumulate) {
+    const double weight = column_weight_[j], own = diagonal_gradient_[j];
+    const Real* pulled = column_pull_ + j * 2 * d_;
+    for (Index k = 0; k < d_; ++k) {
+      const Index cell = j * d_ + k;
+      const double w = columns.variance[cell], m = columns.mean[cell], inverse = 1.0 / rows.variance[cell];
+      const double zeroth = static_cast<double>(pulled[k]) + weight * row_mean_[k];
+      const double first = static_cast<double>(pulled[d_ + k]) + weight * row_mean_[d_ + k];
+      const double d_mean = own * inverse * (m - rows.mean[cell]) - pull * (m * zeroth - first);
+      const double d_log = own * (w * inverse - 1.0) - pull * (w * zeroth - weight);
+      store(out.d_mean[cell], d_mean * inverse_scale_[k], accumulate);
+      store(out.d_log_variance[cell], 0.5 * floor_factor(w, k) * d_log, accumulate);
+    }
+  }
+
+  const GaussianKlRank<Real>& a_;
+  const Index n_, d_;
+  Index strip_rows_ = 0;
+  double temperature_ = 1.0;
+  Centred music_{}, emotion_{};
+  double* inverse_scale_;      // [d], 1/s
+  Real* row_operand_;          // [n, 2d], centred R
+  Real* column_operand_;       // [n, 2d], centred C
+  Real* column_pull_;          // [n, 2d], U' R over all strips
+  double* row_mean_;           // [2d], what was split off R
+  double* column_mean_;        // [2d], what was split off C
+  double* row_term_;           // [n], everything of 2 S_ij that depends on i alone
+  double* column_term_;        // [n], on j alone
+  double* diagonal_;           // [n], S_ii
+  double* diagonal_gradient_;  // [n], dL/dS_ii
+  double* row_loss_;           // [n]
+  double* row_weight_;         // [n], sum_j u_ij
+  double* row_temperature_;    // [n], d r_i / d ln(temperature)
+  double* column_weight_;      // [n], sum_i u_ij
+  Real* strip_;                // [strip_rows, n]
+  Real* row_pull_;             // [strip_rows, 2d], U C of one strip
+};
+
+}  // namespace
+
+template <class Real>
+void gaussian_kl_rank(Context& ctx, const GaussianKlRank<Real>& args) {
+  const ArenaScope scope(ctx);
+  KlRank<Real>(ctx, args).run();
+}
+
+template void gaussian_kl_rank(Context&, const GaussianKlRank<float>&);
+template void gaussian_kl_rank(Context&, const GaussianKlRank<double>&);
+
+}  // namespace emer::cpu

@@ -1,0 +1,32 @@
+#include "kernels/gaussian_kl_rank.h"
+
+#include <cmath>
+
+#include "core/check.h"
+#include "kernels/dispatch.h"
+#include "kernels/one_rank.h"
+
+namespace emer {
+
+template <class Real>
+void gaussian_kl_rank(Context& ctx, const GaussianKlRank<Real>& a) {
+  EMER_CHECK(a.n >= 1 && a.d >= 1, "gaussian_kl_rank: n {} and d {} must be at least 1", a.n, a.d);
+  for (const GaussianSide<Real>* side : {&a.music, &a.emotion})
+    EMER_CHECK(side->mean && side->log_variance && side->d_mean && side->d_log_variance,
+               "gaussian_kl_rank: null mean, log_variance or gradient");
+  EMER_CHECK(a.loss, "gaussian_kl_rank: null loss");
+  EMER_CHECK(a.margin >= 0 && a.temperature > 0,
+             "gaussian_kl_rank: margin {} below 0 or temperature {} not above 0", a.margin, a.temperature);
+  EMER_CHECK(!a.log_temperature == !a.d_log_temperature,
+             "gaussian_kl_rank: temperature without its gradient");
+  EMER_CHECK(std::isfinite(a.pair_weight) && std::isfinite(a.norm_weight) && std::isfinite(a.gradient_weight),
+             "gaussian_kl_rank: weights {}, {}, {} must be finite", a.pair_weight, a.norm_weight,
+             a.gradient_weight);
+  require_one_rank(ctx, "gaussian_kl_rank");
+  dispatch_cpu_only(ctx, "gaussian_kl_rank", [&] { cpu::gaussian_kl_rank(ctx, a); });
+}
+
+template void gaussian_kl_rank(Context&, const GaussianKlRank<float>&);
+template void gaussian_kl_rank(Context&, const GaussianKlRank<double>&);
+
+}  // namespace emer

@@ -1,0 +1,69 @@
+// kernels/gaussian_kl_rank.h - KL ranking loss between two sets of diagonal Gaussians, both directions, value
+// and gradients in one visit to every pair.
+//
+// p_i = N(mu_i, diag v_i), v = exp(log_variance) + 1e-6; matching pairs share their index.
+//   A_ij = KL(music_j || emotion_i),   B_ij = KL(emotion_j || music_i)      (rows: the second distribution)
+//   KL(p || q) = 1/2 sum_k [ v_p/v_q - 1 + ln v_q - ln v_p + (mu_q - mu_p)^2 / v_q ]
+//   loss = sum over S in {A, B} of  pair_weight * sum_i r_i  +  norm_weight * sum_i |S_ii|
+//   hinge    r_i = sum_{j != i} max(0, S_ii - S_ij + margin)
+//   softmax  r_i = -log softmax_j(-S_ij / temperature) at j = i
+// Source: method.md 3.1 (EMER-CL src/loss.py, RankLoss); softmax: method.md section 9.
+// Kink:   subgradient 0 where S_ii - S_ij + margin == 0, and sign(0) = 0 in the norm part.
+// NaN:    a NaN in an input gives a NaN loss. Overflowing variances give a non-finite loss.
+// Order:  fixed. Sums over dimensions outside matrix products, over columns and over rows are in double.
+// Memory: linear in n: rows of S are visited in strips, S is never stored whole.
+// Accuracy: operands of the products are gauge-centred. KL does not change when every dimension is shifted by
+// c and
+//         scaled by s on both sides, so c = mean of mu, s^2 = geometric mean of v over both sides; the
+//         operands' own means are split off as rank-one terms in double, and S_ii is summed directly, not
+//         through products. In float the error of S_ij is then that of the centred products only.
+// Batch:  couples all pairs of the global batch. Distributed, ranks would all-gather (mu, log_variance) of
+// both
+//         sides, the column sums behind c and s being all-reduced first, each would work its own block of
+//         rows of A and B, and the columns' gradients would be reduce-scattered. Now more than one rank is an
+//         Error(kDevice).
+// Errors: EMER_CHECK on sizes, null pointers and weights; Error(kDevice) on a CUDA context or several ranks.
+#pragma once
+
+#include "core/context.h"
+
+namespace emer {
+
+enum class KlRanking { kHinge, kSoftmax };
+
+// One view's Gaussians and their gradients; all [n, d] row-major on the context's device. Gradients must not
+// alias inputs or each other.
+template <class Real>
+struct GaussianSide {
+  const Real* mean = nullptr;          // in
+  const Real* log_variance = nullptr;  // in   ln of the variance, nats
+  Real* d_mean = nullptr;              // out  overwritten
+  Real* d_log_variance = nullptr;      // out  overwritten
+};
+
+template <class Real>
+struct GaussianKlRank {
+  int n = 0;  // pairs, >= 1
+  int d = 0;  // >= 1
+  GaussianSide<Real> music;
+  GaussianSide<Real> emotion;
+  KlRanking ranking = KlRanking::kHinge;
+  double margin = 1.0;                    // nats, >= 0, hinge
+  double temperature = 1.0;               // nats, > 0, softmax, where log_temperature is null
+  const Real* log_temperature = nullptr;  // in   [1], softmax; null: the constant above
+  Real* d_log_temperature = nullptr;      // out  [1], accumulated; null exactly where log_temperature is
+  double pair_weight = 1.0;
+  double norm_weight = 1e-3;
+  double gradient_weight = 1.0;  // scales all gradients, not the loss
+  double* loss = nullptr;        // out  [1], overwritten
+};
+
+template <class Real>
+void gaussian_kl_rank(Context& ctx, const GaussianKlRank<Real>& args);
+
+namespace cpu {
+template <class Real>
+void gaussian_kl_rank(Context& ctx, const GaussianKlRank<Real>& args);
+}  // namespace cpu
+
+}  // namespace emer
