@@ -1,0 +1,39 @@
+#include "engine/cli/dataset_output.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "core/file.h"
+
+namespace emer::cli {
+
+void add_shard_option(CLI::App& command, std::int64_t& shard_songs) {
+  command
+      .add_option(
+          "--shard-songs", shard_songs,
+          "split into NAME-00001-of-00004.safetensors, ... of at most so many songs; 0 writes one file")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+}
+
+void write_dataset(const Dataset& d, const std::string& path, std::int64_t shard_songs) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  if (!folder.empty()) make_folders(folder);
+  save_dataset(d, path, shard_songs);
+  const std::string music = d.music_width == 0 ? "no music"
+                            : d.music_is_sequence()
+                                ? fmt::format("music [{}, {}, {}]", d.size(), d.music_steps, d.music_width)
+                                : fmt::format("music [{}, {}]", d.size(), d.music_width);
+  fmt::print("wrote {}: {} songs, {}, emotion [{}, {}, 2]\n", path, d.size(), music, d.size(),
+             d.emotion_steps);
+}
+
+void write_import(const ImportResult& result, const std::string& path, std::int64_t shard_songs) {
+  fmt::print("{}", result.report.text());
+  std::fflush(stdout);
+  write_dataset(result.dataset, path, shard_songs);
+}
+
+}  // namespace emer::cli
