@@ -15,6 +15,7 @@
 
 #include "core/check.h"
 #include "core/file.h"
+#include "core/float16.h"
 #include "core/text.h"
 
 namespace emer {
@@ -239,21 +240,6 @@ void check_layout(const std::string& label, const std::vector<TensorInfo>& tenso
   }
   if (covered != data_bytes)
     fail_input("{}: {} bytes at the end of the file belong to no tensor", label, data_bytes - covered);
-}
-
-float float_from_bf16(std::uint16_t bits) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-}
-
-float float_from_f16(std::uint16_t bits) {
-  const bool negative = (bits & 0x8000U) != 0;
-  const int exponent = (bits >> 10) & 0x1F;
-  const auto fraction = static_cast<std::uint32_t>(bits & 0x3FFU);
-  if (exponent == 0x1F)
-    return std::bit_cast<float>((negative ? 0x80000000U : 0U) | 0x7F800000U | (fraction << 13));
-  const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
-                                        : std::ldexp(static_cast<float>(fraction + 0x400U), exponent - 25);
-  return negative ? -magnitude : magnitude;
 }
 
 // False where `value` cannot be told in Out: fractions are rounded, magnitudes and whole numbers must fit.
