@@ -1,10 +1,7 @@
 #include "engine/scoring.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstring>
-#include <limits>
 
 #include "core/check.h"
 
@@ -13,14 +10,9 @@ namespace {
 
 constexpr double kVarianceFloor = 1e-6;
 constexpr double kNoVariation = 1e-12;
-// A vector register's worth of doubles; the compiler splits it where registers are narrower.
-constexpr int kLanes = 8;
-using Lanes = double __attribute__((vector_size(kLanes * sizeof(double))));
-using LaneBits = std::int64_t __attribute__((vector_size(kLanes * sizeof(double))));
-// Candidates side by side in a panel, and queries that share its loads: 8 accumulators leave registers for
-// the operands.
-constexpr int kVectors = 2;
-constexpr int kPanel = kVectors * kLanes;
+// Candidates side by side in a panel (two AVX-512 registers of doubles) and queries that share its loads: 8
+// accumulators leave registers for the operands.
+constexpr int kPanel = 16;
 constexpr int kQueries = 4;
 
 const char* query_view(Direction direction) {
@@ -85,24 +77,18 @@ struct GaussianPanels {
   std::vector<double> mean, variance, inverse;  // a vector that the orientation does not need stays empty
 };
 
-inline void load(Lanes& to, const double* from) {
-  std::memcpy(&to, from, sizeof(Lanes));
-}
-
 // sum over k of | candidate[k][lane] - line[k] | for kQueries queries and one panel.
 void panel_distance(const double* const line[kQueries], const double* candidate, int width,
                     double* const out[kQueries]) {
-  constexpr LaneBits kMagnitude = LaneBits{} + std::numeric_limits<std::int64_t>::max();  // all but the sign
-  Lanes sum[kQueries][kVectors] = {};
+  double sum[kQueries][kPanel] = {};
   for (int k = 0; k < width; ++k) {
-    Lanes c[kVectors];
-    for (int v = 0; v < kVectors; ++v)
-      load(c[v], candidate + static_cast<std::size_t>(k) * kPanel + v * kLanes);
-    for (int q = 0; q < kQueries; ++q)
-      for (int v = 0; v < kVectors; ++v)
-        sum[q][v] += std::bit_cast<Lanes>(std::bit_cast<LaneBits>(c[v] - line[q][k]) & kMagnitude);
+    const double* c = candidate + static_cast<std::size_t>(k) * kPanel;
+    for (int q = 0; q < kQueries; ++q) {
+      const double x = line[q][k];
+      for (int lane = 0; lane < kPanel; ++lane) sum[q][lane] += std::abs(c[lane] - x);
+    }
   }
-  for (int q = 0; q < kQueries; ++q) std::memcpy(out[q], sum[q], sizeof(sum[q]));
+  for (int q = 0; q < kQueries; ++q) std::copy(sum[q], sum[q] + kPanel, out[q]);
 }
 
 // sum over k of (numerator + (mean_a - mean_b)^2) * inverse, where the panel's side gives the inverse (row ||
@@ -110,26 +96,23 @@ void panel_distance(const double* const line[kQueries], const double* candidate,
 template <bool kPanelGivesInverse>
 void panel_kl(const double* const row_mean[kQueries], const double* const row_other[kQueries],
               const double* mean, const double* other, int width, double* const out[kQueries]) {
-  Lanes sum[kQueries][kVectors] = {};
+  double sum[kQueries][kPanel] = {};
   for (int k = 0; k < width; ++k) {
-    Lanes m[kVectors], o[kVectors];
-    for (int v = 0; v < kVectors; ++v) {
-      load(m[v], mean + static_cast<std::size_t>(k) * kPanel + v * kLanes);
-      load(o[v], other + static_cast<std::size_t>(k) * kPanel + v * kLanes);
-    }
+    const double* m = mean + static_cast<std::size_t>(k) * kPanel;
+    const double* o = other + static_cast<std::size_t>(k) * kPanel;
     for (int q = 0; q < kQueries; ++q) {
       const double x = row_mean[q][k], y = row_other[q][k];
-      for (int v = 0; v < kVectors; ++v) {
-        const Lanes difference = m[v] - x;
+      for (int lane = 0; lane < kPanel; ++lane) {
+        const double difference = m[lane] - x;
         if constexpr (kPanelGivesInverse) {
-          sum[q][v] += (y + difference * difference) * o[v];
+          sum[q][lane] += (y + difference * difference) * o[lane];
         } else {
-          sum[q][v] += (o[v] + difference * difference) * y;
+          sum[q][lane] += (o[lane] + difference * difference) * y;
         }
       }
     }
   }
-  for (int q = 0; q < kQueries; ++q) std::memcpy(out[q], sum[q], sizeof(sum[q]));
+  for (int q = 0; q < kQueries; ++q) std::copy(sum[q], sum[q] + kPanel, out[q]);
 }
 
 // Runs kernel(row pointers index, panel, out) over rows [begin, end) and all panels; rows past the end repeat
