@@ -1,10 +1,13 @@
-// layers/encoder.h - one view's encoder: [bidirectional GRU] -> dense stack with softplus -> three linear heads.
+// layers/encoder.h - one view's encoder: [bidirectional GRU] -> dense stack with softplus -> three linear
+// heads.
 //
 // Shapes (method.md section 2), n = batch, d = embedding width:
 //   kMlp    input [n, F], or sequences [n, T, F] flattened to [n, T*F] by the caller
-//   kBiGru  input [n, T, F] with lengths [n]; the dense stack sees [last forward state, last backward state], 2H wide
-// dense1..denseK have the configured widths, dense(K+1) is d wide; softplus follows every one of them, dropout
-// follows all but the last (dense1..denseK). Heads are linear: embedding [n, d], mean and log_variance [n, d].
+//   kBiGru  input [n, T, F] with lengths [n]; the dense stack sees [last forward state, last backward state],
+//   2H wide
+// dense1..denseK have the configured widths, dense(K+1) is d wide; softplus follows every one of them,
+// dropout follows all but the last (dense1..denseK). Heads are linear: embedding [n, d], mean and
+// log_variance [n, d].
 #pragma once
 
 #include <cstdint>
@@ -15,45 +18,42 @@
 
 #include "core/context.h"
 #include "core/parameter.h"
+#include "kernels/gru.h"  // GruReset, GateActivation
 
 namespace emer {
 
 enum class EncoderKind { kMlp, kBiGru };
-// Where the reset gate acts. kBefore (the released code): c = tanh(W_h x + U_h (r*h) + b_h).
-// kAfter (cuDNN's): c = tanh(W_h x + b_h + r*(U_h h + b_rh)).
-enum class GruReset { kBefore, kAfter };
-// Recurrent activation s: sigmoid, or clip(0.2 v + 0.5, 0, 1).
-enum class GateActivation { kSigmoid, kHardSigmoid };
-
 struct EncoderConfig {
   EncoderKind kind = EncoderKind::kMlp;
-  int input_width = 0;                             // F (kMlp: the flattened width)
-  std::vector<int> widths = {256, 512, 512, 1024}; // dense1..denseK; may be empty
-  int embedding_dim = 1024;                        // d
-  int gru_hidden = 512;                            // H per direction
+  int input_width = 0;                              // F (kMlp: the flattened width)
+  std::vector<int> widths = {256, 512, 512, 1024};  // dense1..denseK; may be empty
+  int embedding_dim = 1024;                         // d
+  int gru_hidden = 512;                             // H per direction
   GruReset gru_reset = GruReset::kAfter;
   GateActivation gru_activation = GateActivation::kSigmoid;
-  float dropout = 0.5f;                            // after dense1..denseK, 0 <= p < 1
-  float input_dropout = 0.0f;                      // kMlp: on the input
-  // log_variance head outputs are clamped to [min, max]; outside, the gradient is 0. Infinite = off (the paper's).
+  float dropout = 0.5f;        // after dense1..denseK, 0 <= p < 1
+  float input_dropout = 0.0f;  // kMlp: on the input
+  // log_variance head outputs are clamped to [min, max]; outside, the gradient is 0. Infinite = off (the
+  // paper's).
   float log_variance_min = -std::numeric_limits<float>::infinity();
   float log_variance_max = std::numeric_limits<float>::infinity();
 };
 
 // Dropout is a pure function of these (kernels/dropout.h), so a resumed run draws the same masks.
 struct DropoutKey {
-  bool training = false;     // false: no dropout, nothing kept for backward is required
+  bool training = false;  // false: no dropout, nothing kept for backward is required
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
-  std::uint64_t view = 0;    // 0 music, 1 emotion
+  std::uint64_t view = 0;  // 0 music, 1 emotion
 };
 
 template <class Real>
 struct EncoderInput {
-  const Real* values = nullptr;          // device [n, F] or [n, T, F], row-major; must live until backward() returns
-  const std::int32_t* lengths = nullptr; // HOST [n], 1..T, kBiGru only (the schedule of steps is built on the host)
+  const Real* values = nullptr;  // device [n, F] or [n, T, F], row-major; must live until backward() returns
+  const std::int32_t* lengths =
+      nullptr;  // HOST [n], 1..T, kBiGru only (the schedule of steps is built on the host)
   int n = 0;
-  int steps = 0;                         // T, kBiGru only
+  int steps = 0;  // T, kBiGru only
 };
 
 // Views of the encoder's own output buffers, valid until its next forward().

@@ -1,0 +1,44 @@
+// layers/bigru.h - parameters and saved arrays of the bidirectional GRU (kernels/gru.h).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/gru.h"
+#include "layers/initialise.h"
+
+namespace emer {
+
+template <class Real>
+class BiGru {
+ public:
+  // <prefix>.gru.forward|backward.input_weight [3H, in], .recurrent_weight [3H, H], .bias [3H] and, for
+  // kAfter, .recurrent_bias [3H].
+  BiGru(Context& ctx, const std::string& prefix, int in, int hidden, GruReset reset,
+        GateActivation activation);
+
+  void append_parameters(std::vector<InitialisedParameter<Real>*>& list);
+
+  // x [n, T, in], lengths HOST [n]. [n, 2H], valid until the next forward. keep: backward will follow, for
+  // which x must live on; without it the saved arrays, by far the largest of the model, are not made.
+  const Real* forward(Context& ctx, int n, int steps, const Real* x, const std::int32_t* lengths, bool keep);
+  // dy [n, 2H]. Once per forward. Parameter gradients accumulate.
+  void backward(Context& ctx, const Real* dy);
+
+ private:
+  struct Direction {
+    std::vector<InitialisedParameter<Real>> parameters;  // in the order above
+    Tensor<Real> gates;
+    Tensor<Real> states;
+    GruWeights<Real> weights() const;
+    GruWeightGradients<Real> gradients();
+  };
+  GruSizes sizes_;
+  Direction directions_[2];
+  GruSchedule schedule_;
+  Tensor<Real> output_;
+  const Real* x_ = nullptr;  // of the last forward; null where backward may not follow
+};
+
+}  // namespace emer

@@ -1,0 +1,162 @@
+#include "layers/encoder.h"
+
+#include <cmath>
+#include <optional>
+
+#include "core/check.h"
+#include "kernels/clamp.h"
+#include "layers/bigru.h"
+#include "layers/linear.h"
+#include "layers/mlp.h"
+
+namespace emer {
+
+namespace {
+
+void check(const EncoderConfig& c, const std::string& prefix) {
+  EMER_CHECK(c.input_width >= 1 && c.embedding_dim >= 1, "{}: input width {}, embedding width {}", prefix,
+             c.input_width, c.embedding_dim);
+  for (const int width : c.widths) EMER_CHECK(width >= 1, "{}: a dense layer of width {}", prefix, width);
+  EMER_CHECK(c.kind == EncoderKind::kMlp || c.gru_hidden >= 1, "{}: GRU of width {}", prefix, c.gru_hidden);
+  EMER_CHECK(c.log_variance_min < c.log_variance_max,
+             "{}: log_variance_min {} is not below log_variance_max {}", prefix, c.log_variance_min,
+             c.log_variance_max);
+  if (c.kind == EncoderKind::kBiGru && c.input_dropout > 0)
+    fail_usage("{}: input dropout is {}, but a recurrent encoder has none; set it to 0", prefix,
+               c.input_dropout);
+}
+
+}  // namespace
+
+template <class Real>
+struct Encoder<Real>::Impl {
+  Impl(Context& ctx, const EncoderConfig& c, const std::string& prefix)
+      : config(c),
+        gru(c.kind == EncoderKind::kBiGru
+                ? std::make_optional<BiGru<Real>>(ctx, prefix, c.input_width, c.gru_hidden, c.gru_reset,
+                                                  c.gru_activation)
+                : std::nullopt),
+        trunk(ctx, prefix, gru ? 2 * c.gru_hidden : c.input_width, trunk_widths(c)),
+        heads{Linear<Real>(ctx, prefix + ".embedding", c.embedding_dim, c.embedding_dim),
+              Linear<Real>(ctx, prefix + ".mean", c.embedding_dim, c.embedding_dim),
+              Linear<Real>(ctx, prefix + ".log_variance", c.embedding_dim, c.embedding_dim)} {
+    if (gru) gru->append_parameters(parameters);
+    trunk.append_parameters(parameters);
+    for (Linear<Real>& head : heads) head.append_parameters(parameters);
+  }
+
+  static std::vector<int> trunk_widths(const EncoderConfig& c) {
+    std::vector<int> widths = c.widths;
+    widths.push_back(c.embedding_dim);
+    return widths;
+  }
+  bool clamps() const {
+    return std::isfinite(config.log_variance_min) || std::isfinite(config.log_variance_max);
+  }
+  std::int64_t head_size() const { return std::int64_t{n} * config.embedding_dim; }
+
+  EncoderConfig config;
+  std::optional<BiGru<Real>> gru;
+  Mlp<Real> trunk;
+  Linear<Real> heads[3];  // embedding, mean, log-variance
+  std::vector<InitialisedParameter<Real>*> parameters;
+  Tensor<Real> outputs[3];
+  const Real* trunk_output = nullptr;
+  int n = 0;
+};
+
+template <class Real>
+Encoder<Real>::Encoder(Context& ctx, const EncoderConfig& config, const std::string& prefix) {
+  check(config, prefix);
+  impl_ = std::make_unique<Impl>(ctx, config, prefix);
+}
+
+template <class Real>
+Encoder<Real>::~Encoder() = default;
+
+template <class Real>
+void Encoder<Real>::initialise(Context& ctx, std::uint64_t seed, std::uint64_t first_stream) {
+  std::uint64_t stream = streams::kInitialise + first_stream;
+  for (InitialisedParameter<Real>* p : impl_->parameters)
+    emer::initialise(ctx, p->initial, p->parameter, RandomStream(seed, stream++));
+}
+
+template <class Real>
+HeadOutputs<Real> Encoder<Real>::forward(Context& ctx, const EncoderInput<Real>& input,
+                                         const DropoutKey& key) {
+  Impl& e = *impl_;
+  EMER_CHECK(input.n >= 1 && input.values, "encoder: empty batch");
+  e.n = input.n;
+  const Real* x = input.values;
+  if (e.gru) {
+    EMER_CHECK(input.lengths && input.steps >= 1, "encoder: a recurrent encoder needs lengths and steps");
+    x = e.gru->forward(ctx, input.n, input.steps, x, input.lengths, key.training);
+  }
+  DropoutPlan plan{.seed = key.seed, .step = key.step, .view = key.view};
+  if (key.training) {
+    plan.input_p = e.config.input_dropout;
+    plan.p = e.config.dropout;
+  }
+  e.trunk_output = e.trunk.forward(ctx, input.n, x, plan);
+  for (int h = 0; h < 3; ++h) {
+    e.outputs[h].resize(ctx, {input.n, e.config.embedding_dim});
+    e.heads[h].forward(ctx, input.n, e.trunk_output, Activation::kNone, e.outputs[h].data());
+  }
+  if (e.clamps())
+    clamp<Real>(ctx, {.count = e.head_size(),
+                      .low = static_cast<Real>(e.config.log_variance_min),
+                      .high = static_cast<Real>(e.config.log_variance_max),
+                      .x = e.outputs[2].data(),
+                      .y = e.outputs[2].data()});
+  return {e.outputs[0].data(), e.outputs[1].data(), e.outputs[2].data()};
+}
+
+template <class Real>
+void Encoder<Real>::backward(Context& ctx, const HeadGradients<Real>& gradients) {
+  Impl& e = *impl_;
+  EMER_CHECK(e.n >= 1, "encoder: backward before forward");
+  ArenaScope scope(ctx);
+  const Real* d_heads[3] = {gradients.embedding, gradients.mean, gradients.log_variance};
+  const auto size = static_cast<std::size_t>(e.head_size());
+  if (d_heads[2] != nullptr && e.clamps()) {
+    Real* masked = ctx.scratch<Real>(size);
+    clamp_backward<Real>(ctx, {.count = e.head_size(),
+                               .low = static_cast<Real>(e.config.log_variance_min),
+                               .high = static_cast<Real>(e.config.log_variance_max),
+                               .y = e.outputs[2].data(),
+                               .dy = d_heads[2],
+                               .dx = masked});
+    d_heads[2] = masked;
+  }
+  Real* d_trunk = ctx.scratch<Real>(size);
+  bool any = false;
+  for (int h = 0; h < 3; ++h) {
+    if (d_heads[h] == nullptr) continue;
+    e.heads[h].backward(ctx, e.n, e.trunk_output, nullptr, d_heads[h], d_trunk, any);
+    any = true;
+  }
+  if (!any) return;
+  Real* d_states = nullptr;
+  if (e.gru)
+    d_states =
+        ctx.scratch<Real>(static_cast<std::size_t>(e.n) * static_cast<std::size_t>(2 * e.config.gru_hidden));
+  e.trunk.backward(ctx, d_trunk, d_states);
+  if (e.gru) e.gru->backward(ctx, d_states);
+}
+
+template <class Real>
+ParameterList<Real> Encoder<Real>::parameters() {
+  ParameterList<Real> list;
+  for (InitialisedParameter<Real>* p : impl_->parameters) list.push_back(&p->parameter);
+  return list;
+}
+
+template <class Real>
+const EncoderConfig& Encoder<Real>::config() const {
+  return impl_->config;
+}
+
+template class Encoder<float>;
+template class Encoder<double>;
+
+}  // namespace emer

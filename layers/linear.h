@@ -1,0 +1,63 @@
+// layers/linear.h - parameters of a dense layer, and the calls of its kernels (kernels/linear.h).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/linear.h"
+#include "layers/initialise.h"
+
+namespace emer {
+
+template <class Real>
+class Linear {
+ public:
+  // <name>.weight [out, in], <name>.bias [out].
+  Linear(Context& ctx, const std::string& name, int in, int out)
+      : in_(in),
+        out_(out),
+        weight_{Parameter<Real>(ctx, name + ".weight", {out, in}, true), Initial::kGlorotUniform},
+        bias_{Parameter<Real>(ctx, name + ".bias", {out}, false), Initial::kZero} {}
+
+  int in() const { return in_; }
+  int out() const { return out_; }
+  void append_parameters(std::vector<InitialisedParameter<Real>*>& list) {
+    list.push_back(&weight_);
+    list.push_back(&bias_);
+  }
+
+  // y [n, out], overwritten.
+  void forward(Context& ctx, int n, const Real* x, Activation activation, Real* y) const {
+    linear_forward<Real>(ctx, {.n = n,
+                               .in = in_,
+                               .out = out_,
+                               .x = x,
+                               .weight = weight_.parameter.value.data(),
+                               .bias = bias_.parameter.value.data(),
+                               .activation = activation,
+                               .y = y});
+  }
+  // softplus_y: forward's y where its activation was softplus, else null. dx: null where not wanted.
+  void backward(Context& ctx, int n, const Real* x, const Real* softplus_y, const Real* dy, Real* dx,
+                bool accumulate_dx = false) {
+    linear_backward<Real>(ctx, {.n = n,
+                                .in = in_,
+                                .out = out_,
+                                .x = x,
+                                .weight = weight_.parameter.value.data(),
+                                .softplus_y = softplus_y,
+                                .dy = dy,
+                                .d_weight = weight_.parameter.gradient.data(),
+                                .d_bias = bias_.parameter.gradient.data(),
+                                .dx = dx,
+                                .accumulate_dx = accumulate_dx});
+  }
+
+ private:
+  int in_;
+  int out_;
+  InitialisedParameter<Real> weight_;
+  InitialisedParameter<Real> bias_;
+};
+
+}  // namespace emer

@@ -1,0 +1,47 @@
+// layers/mlp.h - dense1 .. denseL, softplus after each, dropout on the input and after all but the last.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "layers/linear.h"
+
+namespace emer {
+
+// One mask per layer: 0 the input, k behind dense k (kernels/dropout.h).
+struct DropoutPlan {
+  float input_p = 0.0f;
+  float p = 0.0f;
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;
+  std::uint64_t view = 0;
+};
+
+template <class Real>
+class Mlp {
+ public:
+  // widths: of dense1 .. denseL, at least one. Parameters are <prefix>.dense<k>.weight and .bias.
+  Mlp(Context& ctx, const std::string& prefix, int in, const std::vector<int>& widths);
+
+  void append_parameters(std::vector<InitialisedParameter<Real>*>& list);
+
+  // [n, last width], valid until the next forward. x [n, in] must live until backward returns.
+  const Real* forward(Context& ctx, int n, const Real* x, const DropoutPlan& plan);
+  // For the last forward. dy [n, last width]; dx [n, in], overwritten, or null. Parameter gradients
+  // accumulate.
+  void backward(Context& ctx, const Real* dy, Real* dx);
+
+ private:
+  float drop_p(std::size_t layer) const { return layer == 0 ? plan_.input_p : plan_.p; }
+  void drop(Context& ctx, std::size_t layer, std::int64_t count, const Real* x, Real* y) const;
+
+  std::vector<Linear<Real>> layers_;
+  std::vector<Tensor<Real>> outputs_;  // [k] of dense k+1, behind softplus
+  std::vector<Tensor<Real>> dropped_;  // [k] input of dense k+1 where dropout acts on it
+  std::vector<const Real*> inputs_;    // [k] what dense k+1 read
+  DropoutPlan plan_;
+  int n_ = 0;
+};
+
+}  // namespace emer
