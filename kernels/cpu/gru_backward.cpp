@@ -78,7 +78,7 @@ void run_steps(Context& ctx, const GruBackward<Real>& a, Real* const bias_sums[2
   const std::int64_t unit_scratch = unit_product + 2 * kGruChunk * hidden;
   Real* scratch = ctx.scratch<Real>(static_cast<std::size_t>(2 * gru_chunks(s) * unit_scratch));
 
-  for_each_gru_unit(s, [&](int d, std::int64_t chunk, std::int64_t begin, std::int64_t end) {
+  for_each_gru_unit(s, a.sizes, [&](int d, std::int64_t chunk, std::int64_t begin, std::int64_t end) {
     Real* product = scratch + (2 * chunk + d) * unit_scratch;
     Real* dh = product + unit_product;        // [rows, H] gradient of the state between two steps
     Real* d_reset = dh + kGruChunk * hidden;  // [rows, H] gradient of r * h, kBefore
@@ -121,13 +121,13 @@ template <class Real>
 void gather_inputs(const GruSchedule& s, const GruSizes& sizes, const Real* x, int direction,
                    Real* gathered) {
   const std::int64_t in = sizes.in;
-  parallel_for(s.steps, 1, [&](std::int64_t step, std::int64_t) {
+  for (int step = 0; step < s.steps; ++step) {
     const auto at = static_cast<std::size_t>(step);
     Real* to = gathered + s.slot[at] * in;
     for (std::int64_t i = 0; i < s.active[at]; ++i)
-      std::copy_n(gru_input(s, sizes, x, direction, i, static_cast<int>(step)), in, to + i * in);
+      std::copy_n(gru_input(s, sizes, x, direction, i, step), in, to + i * in);
     std::fill(to + s.active[at] * in, gathered + s.slot[at + 1] * in, Real(0));
-  });
+  }
 }
 
 // dx += what arrives through one direction.
@@ -141,14 +141,14 @@ void add_input_gradient(Context& ctx, const GruBackward<Real>& a, int d) {
   Real* sorted = ctx.scratch<Real>(static_cast<std::size_t>(s.gate_rows * in));
   gemm(Op::kNone, Op::kNone, s.gate_rows, in, 3 * hidden, Real(1), a.saved[d].gates, 4 * hidden, weight, in,
        Real(0), sorted, in);
-  parallel_for(s.n, 1, [&](std::int64_t row, std::int64_t) {
+  for (std::int64_t row = 0; row < s.n; ++row) {
     const std::int64_t batch_row = s.order[static_cast<std::size_t>(row)];
     for (int step = 0; step < s.length[static_cast<std::size_t>(row)]; ++step) {
       const Real* from = sorted + (s.slot[static_cast<std::size_t>(step)] + row) * in;
       Real* to = a.dx + (batch_row * a.sizes.max_steps + gru_time(s, d, row, step)) * in;
       for (std::int64_t k = 0; k < in; ++k) to[k] += from[k];
     }
-  });
+  }
 }
 
 template <class Real>

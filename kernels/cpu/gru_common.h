@@ -22,14 +22,19 @@ inline std::int64_t gru_chunks(const GruSchedule& s) {
   return (s.n + kGruChunk - 1) / kGruChunk;
 }
 
-// body(direction, chunk, first row, row after the last) for every unit, in parallel.
+// body(direction, chunk, first row, row after the last) for every unit, in parallel where the work is worth
+// waking threads for.
 template <class Body>
-void for_each_gru_unit(const GruSchedule& s, Body&& body) {
-  const std::int64_t chunks = gru_chunks(s);
-  parallel_for(2 * chunks, 1, [&](std::int64_t unit, std::int64_t) {
-    const std::int64_t chunk = unit / 2;
-    body(static_cast<int>(unit % 2), chunk, chunk * kGruChunk,
-         std::min<std::int64_t>(s.n, (chunk + 1) * kGruChunk));
+void for_each_gru_unit(const GruSchedule& s, const GruSizes& sizes, Body&& body) {
+  constexpr std::int64_t kWorthThreads = 1 << 20;  // multiply-adds: some 20 us of one core
+  const std::int64_t units = 2 * gru_chunks(s);
+  const std::int64_t work = s.gate_rows * 3 * sizes.hidden * (sizes.hidden + sizes.in);
+  parallel_for(units, work < kWorthThreads ? units : 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t unit = first; unit < last; ++unit) {
+      const std::int64_t chunk = unit / 2;
+      body(static_cast<int>(unit % 2), chunk, chunk * kGruChunk,
+           std::min<std::int64_t>(s.n, (chunk + 1) * kGruChunk));
+    }
   });
 }
 

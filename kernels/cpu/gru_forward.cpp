@@ -117,7 +117,7 @@ void forward(Context& ctx, const GruForward<Real>& a) {
   const std::int64_t unit_scratch = unit_product + kGruChunk * in;
   Real* scratch = ctx.scratch<Real>(static_cast<std::size_t>(2 * chunks * unit_scratch));
 
-  for_each_gru_unit(s, [&](int d, std::int64_t chunk, std::int64_t begin, std::int64_t end) {
+  for_each_gru_unit(s, a.sizes, [&](int d, std::int64_t chunk, std::int64_t begin, std::int64_t end) {
     const Packed<Real>& w = weights[d];
     Real* product = scratch + (2 * chunk + d) * unit_scratch;
     Real* x = product + unit_product;  // [rows, in] of this step

@@ -9,16 +9,15 @@
 namespace emer::cpu {
 
 namespace {
-constexpr std::int64_t kRowGrain =
-    16;  // rows a chunk: 64 KiB of a 1024 wide layer, well inside a core's cache
-constexpr std::int64_t kColumnGrain = 64;  // columns a chunk of the bias sums: four cache lines of float
+// Elements a chunk of element-wise work: some 10 us, below which waking threads costs more than it saves.
+constexpr std::int64_t kGrain = 1 << 15;
 }  // namespace
 
 template <class Real>
 void linear_forward(Context&, const LinearForward<Real>& a) {
   gemm(Op::kNone, Op::kTranspose, a.n, a.out, a.in, Real(1), a.x, a.in, a.weight, a.in, Real(0), a.y, a.out);
   const std::int64_t out = a.out;
-  parallel_for(a.n, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(a.n, 1 + kGrain / out, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       Real* y = a.y + i * out;
       const Real* b = a.bias;
@@ -40,7 +39,7 @@ void linear_backward(Context& ctx, const LinearBackward<Real>& a) {
   const Real* g = a.dy;
   if (a.softplus_y != nullptr) {
     Real* scaled = ctx.scratch<Real>(static_cast<std::size_t>(a.n) * static_cast<std::size_t>(out));
-    parallel_for(std::int64_t{a.n} * out, kRowGrain * 1024, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(std::int64_t{a.n} * out, kGrain, [&](std::int64_t begin, std::int64_t end) {
       const Real* dy = a.dy;
       const Real* y = a.softplus_y;
 #pragma omp simd
@@ -48,7 +47,7 @@ void linear_backward(Context& ctx, const LinearBackward<Real>& a) {
     });
     g = scaled;
   }
-  parallel_for(out, kColumnGrain, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(out, 16 + kGrain / a.n, [&](std::int64_t begin, std::int64_t end) {
     add_column_sums(g + begin, a.n, end - begin, out, a.d_bias + begin);
   });
   gemm(Op::kTranspose, Op::kNone, a.out, a.in, a.n, Real(1), g, a.out, a.x, a.in, Real(1), a.d_weight, a.in);

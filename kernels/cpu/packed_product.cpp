@@ -92,13 +92,15 @@ std::int64_t packed_size(std::int64_t k, std::int64_t columns) {
 
 template <class Real>
 void pack(Op op, std::int64_t k, std::int64_t columns, const Real* b, std::int64_t ldb, Real* packed) {
-  parallel_for(columns, kPanel<Real>, [&](std::int64_t begin, std::int64_t end) {
-    Real* panel = packed + begin * k;
-    for (std::int64_t p = 0; p < k; ++p)
-      for (std::int64_t j = 0; j < kPanel<Real>; ++j) {
-        const std::int64_t column = begin + j;
-        *panel++ = column >= end ? Real(0) : op == Op::kNone ? b[p * ldb + column] : b[column * ldb + p];
-      }
+  // Panels a chunk: at least 64 Ki elements, below which waking threads costs more than packing.
+  const std::int64_t grain = round_up(1 + (1 << 16) / k, kPanel<Real>);
+  parallel_for(columns, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t first = begin; first < end; first += kPanel<Real>) {
+      Real* panel = packed + first * k;
+      for (std::int64_t p = 0; p < k; ++p)
+        for (std::int64_t column = first; column < first + kPanel<Real>; ++column)
+          *panel++ = column >= end ? Real(0) : op == Op::kNone ? b[p * ldb + column] : b[column * ldb + p];
+    }
   });
 }
 
