@@ -85,7 +85,6 @@ TEST_P(LinearSizes, MatchesPlainLoops) {
 
 TEST_P(LinearSizes, GradientsMatchCentralDifferences) {
   const auto [n, in, out] = GetParam();
-  if (n * in * out > 2000) GTEST_SKIP() << "central differences over every coordinate only for small sizes";
   const auto sx = static_cast<std::size_t>(n * in), sw = static_cast<std::size_t>(out * in),
              sb = static_cast<std::size_t>(out), sy = static_cast<std::size_t>(n * out);
   const auto point = test::uniform<double>(sx + sw + sb, -1, 1, 4);
@@ -122,7 +121,7 @@ TEST_P(LinearSizes, GradientsMatchCentralDifferences) {
                                   .d_bias = gradient.data() + sx + sw,
                                   .dx = gradient.data()});
     // h = 1e-5: truncation h^2 f''' < 1e-10 per unit, rounding eps |f| / h ~ 1e-10 with |f| < 20.
-    EXPECT_TRUE(test::gradient_matches(point, gradient, value, 1e-5, 2e-9));
+    EXPECT_TRUE(test::gradient_matches(point, gradient, value, 1e-5, 2e-9, 1 + point.size() / 500));
   }
 }
 
