@@ -1,0 +1,29 @@
+// kernels/sum_squares.h - for the 2-norm of all gradients.
+//
+//   total <- total + sum_i x_i^2
+// Order: chunks of 16384 elements are summed in double, then added in order, whatever the number of threads.
+// NaN: a NaN in x gives a NaN total.
+#pragma once
+
+#include <cstdint>
+
+#include "core/context.h"
+
+namespace emer {
+
+template <class Real>
+struct SumSquares {
+  std::int64_t count = 0;   // >= 0
+  const Real* x = nullptr;  // in     [count]
+  double* total = nullptr;  // inout  [1], device, ACCUMULATED
+};
+
+template <class Real>
+void sum_squares(Context& ctx, const SumSquares<Real>& args);
+
+namespace cpu {
+template <class Real>
+void sum_squares(Context& ctx, const SumSquares<Real>& args);
+}  // namespace cpu
+
+}  // namespace emer
