@@ -259,6 +259,9 @@ void check_together(const Config& c, const std::string& label) {
                split.folds - 1);
   if (split.method == "file" && split.path.empty())
     fail_usage("{}: data.split.method is file; give the split.json as data.split.path", label);
+  if (c.train.weight_decay > 0.0 && c.train.optimizer != OptimizerKind::kAdamW)
+    fail_usage("{}: train.weight_decay is {}, but only train.optimizer adamw decays weights", label,
+               c.train.weight_decay);
   if (c.train.schedule == ScheduleKind::kCosine && c.train.warmup_epochs >= c.train.epochs)
     fail_usage("{}: train.schedule.warmup_epochs is {}; it must be below train.epochs, {}", label,
                c.train.warmup_epochs, c.train.epochs);

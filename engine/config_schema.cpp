@@ -161,8 +161,8 @@ void add_train(std::vector<Key>& k) {
                "decay of the second moment", ""});
   k.push_back({"train.epsilon", RealField{EMER_AT(train.epsilon), 0, kInfinity, true, false}, "-",
                "added to the root of the second moment", ""});
-  k.push_back({"train.weight_decay", RealField{EMER_AT(train.weight_decay), 0, kInfinity, false, false},
-               "1/step", "weight matrices only; adamw: decoupled, else added to the gradient", ""});
+  k.push_back({"train.weight_decay", RealField{EMER_AT(train.weight_decay), 0, kInfinity, false, false}, "-",
+               "adamw: decoupled decay of the weight matrices, times the learning rate", ""});
   k.push_back({"train.schedule.kind", EMER_CHOICE(train.schedule, "constant", "cosine"), "-",
                "learning rate after the warm-up", ""});
   k.push_back({"train.schedule.warmup_epochs", EMER_INT(train.warmup_epochs, 0, kIntMax), "epochs",

@@ -1,0 +1,80 @@
+// emer train: trains into a run folder. SIGINT and SIGTERM finish the step, save `last` and end with exit
+// code 5.
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <ctime>
+#include <filesystem>
+#include <memory>
+
+#include "core/check.h"
+#include "engine/cli/commands.h"
+#include "engine/config.h"
+#include "engine/trainer.h"
+
+namespace emer::cli {
+namespace {
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+// The second signal kills, as if nothing had been caught.
+void request_stop(int signal) {
+  stop_requested = 1;
+  std::signal(signal, SIG_DFL);
+}
+
+std::string default_run_folder(const std::string& config_path) {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  return fmt::format("runs/{}-{:%Y%m%d-%H%M%S}", std::filesystem::path(config_path).stem().string(), local);
+}
+
+struct Options {
+  std::string config;
+  std::string run;
+  std::vector<std::string> set;
+  bool resume = false;
+  std::string init;
+  std::string schedule;
+};
+
+void run_train(const Options& options) {
+  if (options.resume && options.run.empty()) fail_usage("--resume needs --run: which run is to go on?");
+  TrainRequest request;
+  request.config = load_config(options.config, options.set);
+  request.run_folder = options.run.empty() ? default_run_folder(options.config) : options.run;
+  request.resume = options.resume;
+  request.init = options.init;
+  request.schedule = options.schedule;
+  request.should_stop = [] { return stop_requested != 0; };
+  std::signal(SIGINT, request_stop);
+  std::signal(SIGTERM, request_stop);
+  const TrainResult result = train(request);
+  fmt::print("done: epoch {}, step {}, {}/checkpoints/last\n", result.epoch, result.step, request.run_folder);
+}
+
+}  // namespace
+
+void register_train(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("train", "train into a run folder");
+  auto options = std::make_shared<Options>();
+  command->add_option("CONFIG", options->config, "YAML configuration")->required();
+  command->add_option("--run", options->run, "run folder (default runs/<config>-<time>)");
+  command
+      ->add_option("--set", options->set,
+                   "key=value over the file, for example train.epochs=20; more than one is fine")
+      ->type_name("KEY=VALUE");
+  command->add_flag("--resume", options->resume, "go on from the run folder's last checkpoint, exactly");
+  command->add_option("--init", options->init, "start from these weights (safetensors)");
+  command->add_option("--schedule", options->schedule, "JSON batches instead of shuffling");
+  command->footer(
+      "Examples:\n"
+      "  emer train configs/deam.yaml --run runs/deam --set train.epochs=200 --set train.seed=2\n"
+      "  emer train configs/deam.yaml --run runs/deam --set train.epochs=200 --set train.seed=2 --resume");
+  command->callback([options] { run_train(*options); });
+}
+
+}  // namespace emer::cli

@@ -1,0 +1,107 @@
+#include "engine/prepared_data.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/check.h"
+
+namespace emer {
+namespace {
+
+void shape_emotion(const Config& config, Dataset& dataset) {
+  if (config.data.emotion_stride > 1) average_emotion_steps(dataset, config.data.emotion_stride);
+  cut_emotion_steps(dataset, config.data.emotion_steps);
+}
+
+void check_equal_lengths(const Dataset& dataset, const std::vector<std::int32_t>& lengths, int steps,
+                         const std::string& view, const std::string& remedy) {
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    if (lengths[i] == steps) continue;
+    fail_usage("model.{}.kind is mlp, which needs every song as long, but song {} has {} steps of {}; {}",
+               view, dataset.song_id[i], lengths[i], steps, remedy);
+  }
+}
+
+void check_views(const Config& config, const Dataset& dataset) {
+  if (config.model.music.kind == ViewKind::kMlp && dataset.music_is_sequence())
+    check_equal_lengths(dataset, dataset.music_length, dataset.music_steps, "music", "use bigru");
+  if (config.model.emotion.kind == ViewKind::kMlp)
+    check_equal_lengths(dataset, dataset.emotion_length, dataset.emotion_steps, "emotion",
+                        "use bigru, or cut with data.emotion_steps");
+}
+
+void fill_rows(PreparedData& data) {
+  data.train = rows_of(data.dataset, data.split.train, "the split's training part");
+  data.validation = rows_of(data.dataset, data.split.validation, "the split's validation part");
+  data.test = rows_of(data.dataset, data.split.test, "the split's test part");
+}
+
+}  // namespace
+
+void cut_emotion_steps(Dataset& dataset, int steps) {
+  if (steps == 0 || steps >= dataset.emotion_steps) return;
+  constexpr int kWidth = InputShape::kEmotionWidth;
+  const auto rows = static_cast<std::size_t>(dataset.size());
+  std::vector<float> kept(rows * static_cast<std::size_t>(steps) * kWidth);
+  for (std::size_t i = 0; i < rows; ++i) {
+    const auto from =
+        dataset.emotion.begin() +
+        static_cast<std::ptrdiff_t>(i * static_cast<std::size_t>(dataset.emotion_steps) * kWidth);
+    std::copy(from, from + steps * kWidth,
+              kept.begin() + static_cast<std::ptrdiff_t>(i * static_cast<std::size_t>(steps) * kWidth));
+    dataset.emotion_length[i] = std::min(dataset.emotion_length[i], steps);
+  }
+  dataset.emotion = std::move(kept);
+  dataset.emotion_steps = steps;
+}
+
+InputShape input_shape(const Dataset& dataset) {
+  return {dataset.music_steps, dataset.music_width, dataset.emotion_steps};
+}
+
+PreparedData prepare_data(const Config& config) {
+  if (config.data.path.empty())
+    fail_usage("data.path is empty; name a prepared data set (emer prepare writes them)");
+  return prepare_data(config, load_dataset(config.data.path));
+}
+
+PreparedData prepare_data(const Config& config, Dataset dataset) {
+  PreparedData data;
+  data.dataset = std::move(dataset);
+  shape_emotion(config, data.dataset);
+  check_views(config, data.dataset);
+  data.split = make_split(data.dataset, config.data.split);
+  fill_rows(data);
+  if (data.train.empty()) fail_usage("the split leaves no song to train on; change data.split");
+  if (config.data.standardise) {
+    data.music_standardisation = fit_music_standardisation(data.dataset, data.train);
+    apply_music(data.dataset, data.music_standardisation);
+  }
+  if (config.data.standardise_emotion) {
+    data.emotion_standardisation = fit_emotion_standardisation(data.dataset, data.train);
+    apply_emotion(data.dataset, data.emotion_standardisation);
+  }
+  return data;
+}
+
+PreparedData prepare_data(const Config& config, Dataset dataset, const Split& split,
+                          const Standardisation& music, const Standardisation& emotion) {
+  PreparedData data;
+  data.dataset = std::move(dataset);
+  shape_emotion(config, data.dataset);
+  check_views(config, data.dataset);
+  data.split = split;
+  fill_rows(data);
+  data.music_standardisation = music;
+  data.emotion_standardisation = emotion;
+  if (!music.mean.empty()) {
+    if (static_cast<int>(music.mean.size()) != data.dataset.music_width)
+      fail_input("the checkpoint's standardisation has {} music features, the data set {} has {}",
+                 music.mean.size(), data.dataset.name, data.dataset.music_width);
+    apply_music(data.dataset, music);
+  }
+  if (!emotion.mean.empty()) apply_emotion(data.dataset, emotion);
+  return data;
+}
+
+}  // namespace emer

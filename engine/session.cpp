@@ -1,0 +1,60 @@
+#include "engine/session.h"
+
+#include <filesystem>
+
+#include "core/check.h"
+#include "core/device.h"
+#include "core/parallel.h"
+#include "data/split.h"
+#include "engine/checkpoint.h"
+
+namespace emer {
+
+std::string find_checkpoint(const std::string& checkpoint_or_run) {
+  if (is_complete_checkpoint(checkpoint_or_run)) return checkpoint_or_run;
+  const std::string folder = checkpoint_or_run + "/checkpoints";
+  for (const char* name : {"best", "last"}) {
+    std::string path = find_complete(folder, name);
+    if (!path.empty()) return path;
+  }
+  if (!std::filesystem::exists(checkpoint_or_run))
+    fail_input("{}: no such checkpoint or run folder", checkpoint_or_run);
+  fail_input(
+      "{}: neither a checkpoint (state.json) nor a run folder with checkpoints/best or checkpoints/last",
+      checkpoint_or_run);
+}
+
+Session open_session(const std::string& checkpoint_or_run, const std::vector<std::string>& overrides,
+                     const std::string& data_path) {
+  for (const std::string& text : overrides)
+    for (const char* fixed : {"model", "loss", "train", "data", "compat"})
+      if (text.rfind(std::string(fixed) + ".", 0) == 0 || text.rfind(std::string(fixed) + "=", 0) == 0)
+        fail_usage(
+            "--set {}: the checkpoint decides the {} section; only eval, device and threads can be set", text,
+            fixed);
+  Session session;
+  session.checkpoint = find_checkpoint(checkpoint_or_run);
+  session.config = load_config(session.checkpoint + "/config.yaml");
+  apply_overrides(session.config, overrides);
+  if (!data_path.empty()) session.config.data.path = data_path;
+  if (session.config.threads > 0) set_thread_count(session.config.threads);
+
+  const TrainingState state = load_state(session.checkpoint);
+  session.epoch = state.epoch;
+  session.step = state.step;
+  const StoredStandardisation stored = load_standardisation(session.checkpoint);
+  session.data = prepare_data(session.config, load_dataset(session.config.data.path),
+                              load_split(session.checkpoint + "/split.json"), stored.music, stored.emotion);
+
+  session.context = std::make_unique<Context>(choose_device(session.config.device));
+  Context& ctx = *session.context;
+  session.model =
+      std::make_unique<DualEncoder<float>>(ctx, session.config, input_shape(session.data.dataset));
+  const std::string average = session.checkpoint + "/ema.safetensors";
+  load_weights(ctx, session.model->parameters(),
+               std::filesystem::exists(average) ? average : session.checkpoint + "/model.safetensors",
+               ExtraTensors::kRefuse);
+  return session;
+}
+
+}  // namespace emer

@@ -1,0 +1,39 @@
+// engine/step.h - one forward and backward pass over a batch: the loss, and gradients in the parameters.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/context.h"
+#include "core/tensor.h"
+#include "engine/gather.h"
+#include "engine/model.h"
+
+namespace emer {
+
+template <class Real>
+class TrainingStep {
+ public:
+  explicit TrainingStep(const LossOptions& options) : options_(options) {}
+
+  // Zeroes every parameter's gradient, then fills it. `dropout.view` is set here. Waits for the loss values.
+  LossValues forward_backward(Context& ctx, DualEncoder<Real>& model, const Dataset& dataset,
+                              std::span<const std::int64_t> rows, DropoutKey dropout);
+  // The loss alone, dropout off. The parameters' gradients are left zero.
+  LossValues loss(Context& ctx, DualEncoder<Real>& model, const Dataset& dataset,
+                  std::span<const std::int64_t> rows);
+
+ private:
+  void forward(Context& ctx, DualEncoder<Real>& model, const Dataset& dataset,
+               std::span<const std::int64_t> rows, DropoutKey dropout);
+  LossOptions options_;
+  BatchGather<Real> batch_;
+  Tensor<Real> gradients_[6];
+  PairGradients<Real> heads_;
+};
+
+// 2-norm over all gradients, summed in double in a fixed order. Waits for the device.
+template <class Real>
+double gradient_norm(Context& ctx, const ParameterList<Real>& parameters);
+
+}  // namespace emer

@@ -1,0 +1,322 @@
+#include "engine/trainer.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <optional>
+
+#include "core/check.h"
+#include "core/context.h"
+#include "core/device.h"
+#include "core/file.h"
+#include "core/parallel.h"
+#include "engine/batches.h"
+#include "engine/checkpoint.h"
+#include "engine/environment.h"
+#include "engine/metrics.h"
+#include "engine/optimizer.h"
+#include "engine/step.h"
+#include "engine/text.h"
+#include "engine/validation.h"
+
+namespace emer {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+// Between unasked saves of `last`, at the ends of epochs: what a crash may cost.
+constexpr std::chrono::seconds kSaveInterval{300};
+
+void check_config(const Config& config) {
+  const TrainConfig& t = config.train;
+  if (t.precision != TrainConfig::Precision::kFp32)
+    fail_usage("train.precision: this version computes in fp32 only; tf32, bf16 and fp16 need the CUDA side");
+  if (t.patience > 0 && config.data.split.validation == 0.0 && config.data.split.method != "file")
+    fail_usage(
+        "train.early_stopping.patience is {}, but there is no validation part; set data.split.validation",
+        t.patience);
+}
+
+bool has_checkpoints(const std::string& folder) {
+  std::error_code status;
+  return fs::is_directory(folder, status) && !fs::is_empty(folder, status);
+}
+
+void check_unchanged(const std::string& checkpoint, Config now) {
+  const Config before = load_config(checkpoint + "/config.yaml");
+  if (now.train.epochs < before.train.epochs)
+    fail_usage("--resume: train.epochs is {}, below the {} of the run; it may only grow", now.train.epochs,
+               before.train.epochs);
+  now.train.epochs = before.train.epochs;
+  const std::vector<std::string> changed = differing_keys(before, now);
+  if (!changed.empty())
+    fail_usage("--resume: the configuration differs from the run's: {}; only train.epochs may grow",
+               joined(changed, ", "));
+}
+
+class Run {
+ public:
+  explicit Run(const TrainRequest& request)
+      : request_(request),
+        config_(request.config),
+        checkpoints_(request.run_folder + "/checkpoints"),
+        step_(request.config.loss) {}
+
+  TrainResult train();
+
+ private:
+  void open();
+  void restore(const std::string& checkpoint);
+  void write_run_files() const;
+  void notes();
+  std::int64_t total_steps() const;
+  bool finished() const;
+  void one_step();
+  void end_of_epoch();
+  void validate_epoch(std::int64_t epoch);
+  void save(const std::string& name);
+  [[noreturn]] void diverged(const LossValues& loss, double norm) const;
+
+  const TrainRequest& request_;
+  Config config_;
+  std::string checkpoints_;
+  std::unique_ptr<Context> ctx_;
+  PreparedData data_;
+  std::unique_ptr<DualEncoder<float>> model_;
+  ParameterList<float> parameters_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::optional<Batches> batches_;
+  TrainingStep<float> step_;
+  TrainingState state_;
+  std::unique_ptr<MetricsLog> log_;
+  std::unique_ptr<Progress> progress_;
+  Clock::time_point saved_ = Clock::now();
+  double last_loss_ = std::numeric_limits<double>::quiet_NaN();
+};
+
+void Run::open() {
+  check_config(config_);
+  if (config_.threads > 0) set_thread_count(config_.threads);
+  std::string checkpoint;
+  if (request_.resume) {
+    if (!request_.init.empty())
+      fail_usage("--init and --resume exclude each other: the checkpoint has the weights");
+    checkpoint = find_complete(checkpoints_, "last");
+    if (checkpoint.empty())
+      fail_usage("--resume: {} holds no checkpoint; start the run without --resume", request_.run_folder);
+    check_unchanged(checkpoint, config_);
+  } else if (has_checkpoints(checkpoints_)) {
+    fail_usage("{} already has checkpoints; use --resume to go on, or another --run folder",
+               request_.run_folder);
+  }
+  ctx_ = std::make_unique<Context>(choose_device(config_.device));
+
+  if (request_.resume) {
+    const StoredStandardisation stored = load_standardisation(checkpoint);
+    data_ = prepare_data(config_, load_dataset(config_.data.path), load_split(checkpoint + "/split.json"),
+                         stored.music, stored.emotion);
+  } else {
+    data_ = prepare_data(config_);
+  }
+  if (config_.train.patience > 0 && data_.validation.empty())
+    fail_usage("train.early_stopping.patience is {}, but the split has no validation part",
+               config_.train.patience);
+  if (data_.validation.size() == 1) fail_usage("the validation part has 1 song; retrieval needs at least 2");
+  const auto songs = static_cast<std::int64_t>(data_.train.size());
+  batches_ =
+      request_.schedule.empty()
+          ? Batches::shuffled(songs, config_.train.batch_size, static_cast<std::uint64_t>(config_.train.seed))
+          : Batches::scheduled(load_schedule(request_.schedule, songs), songs, config_.train.batch_size);
+
+  model_ = std::make_unique<DualEncoder<float>>(*ctx_, config_, input_shape(data_.dataset));
+  parameters_ = model_->parameters();
+  model_->initialise(*ctx_, static_cast<std::uint64_t>(config_.train.seed));
+  std::vector<std::string> ignored;
+  if (!request_.init.empty())
+    ignored = load_weights(*ctx_, parameters_, request_.init, ExtraTensors::kIgnore);
+  optimizer_ = std::make_unique<Optimizer>(*ctx_, parameters_, config_.train);
+  if (request_.resume) restore(checkpoint);
+  state_.schedule_batches = batches_->is_scheduled() ? batches_->per_epoch() : 0;
+
+  make_folders(checkpoints_);
+  write_run_files();
+  log_ = std::make_unique<MetricsLog>(request_.run_folder, state_.step);
+  progress_ = std::make_unique<Progress>(total_steps(), batches_->is_scheduled() ? 1 : config_.train.epochs,
+                                         state_.step, config_.train.log_every);
+  if (!ignored.empty())
+    progress_->note("note: " + request_.init + ": not of this model, ignored: " + joined(ignored, ", "));
+  notes();
+}
+
+void Run::restore(const std::string& checkpoint) {
+  state_ = load_state(checkpoint);
+  const std::int64_t scheduled = batches_->is_scheduled() ? batches_->per_epoch() : 0;
+  if (state_.schedule_batches != scheduled)
+    fail_usage("--resume: the run had {}, this one has {}; give the same --schedule",
+               state_.schedule_batches == 0 ? "no schedule"
+                                            : fmt::format("a schedule of {}", state_.schedule_batches),
+               scheduled == 0 ? "none" : fmt::format("one of {}", scheduled));
+  if (state_.position > batches_->per_epoch())
+    fail_input("{}/state.json: data_position is {}, but an epoch has {} batches", checkpoint, state_.position,
+               batches_->per_epoch());
+  load_weights(*ctx_, parameters_, checkpoint + "/model.safetensors", ExtraTensors::kRefuse);
+  optimizer_->load(*ctx_, checkpoint + "/optimizer.safetensors");
+  if (optimizer_->has_average()) optimizer_->load_average(*ctx_, checkpoint + "/ema.safetensors");
+  if (optimizer_->steps() != state_.step)
+    fail_input("{}: state.json is at step {}, optimizer.safetensors at {}", checkpoint, state_.step,
+               optimizer_->steps());
+}
+
+void Run::write_run_files() const {
+  write_file_atomically(request_.run_folder + "/config.yaml", dump(config_));
+  save_split(data_.split, request_.run_folder + "/split.json");
+  write_file_atomically(request_.run_folder + "/environment.json", environment_facts().dump(2) + "\n");
+}
+
+void Run::notes() {
+  const auto songs = static_cast<std::int64_t>(data_.train.size());
+  progress_->note(fmt::format("{}: {} songs to train on, {} to validate, {} to test; device {}, {} threads",
+                              request_.run_folder, songs, data_.validation.size(), data_.test.size(),
+                              name_of(ctx_->device()), thread_count()));
+  if (batches_->merges_last())
+    progress_->note(
+        fmt::format("note: the last batch of each epoch would hold 1 song; it joins the one before, which "
+                    "then has {}",
+                    config_.train.batch_size + 1));
+  const std::int64_t smallest =
+      batches_->is_scheduled() || songs <= config_.train.batch_size || songs % config_.train.batch_size <= 1
+          ? std::min<std::int64_t>(songs, config_.train.batch_size)
+          : songs % config_.train.batch_size;
+  if (config_.loss.lambda > 0.0 && config_.loss.cca.form == CcaForm::kExact &&
+      smallest <= config_.model.embedding_dim)
+    progress_->note(
+        fmt::format("warning: exact CCA over batches of {} songs and {} dimensions: the correlations are all "
+                    "near 1 and teach nothing; use larger batches or a smaller model.embedding_dim",
+                    smallest, config_.model.embedding_dim));
+}
+
+std::int64_t Run::total_steps() const {
+  return batches_->per_epoch() * (batches_->is_scheduled() ? 1 : config_.train.epochs);
+}
+
+bool Run::finished() const {
+  return state_.stopped_early || state_.epoch > (batches_->is_scheduled() ? 1 : config_.train.epochs);
+}
+
+void Run::diverged(const LossValues& loss, double norm) const {
+  const std::string last = find_complete(checkpoints_, "last");
+  fail(ErrorKind::kRunFailed,
+       "training diverged at step {} (epoch {}): loss {}, cca {}, kl {}, gradient norm {}; {}; lower "
+       "train.learning_rate, or set train.clip_norm or model.log_variance_clamp",
+       state_.step + 1, state_.epoch, loss.loss, loss.cca, loss.kl, norm,
+       last.empty() ? "there was no checkpoint yet" : "the last good checkpoint is " + last);
+}
+
+void Run::one_step() {
+  const Clock::time_point begin = Clock::now();
+  std::vector<std::int64_t> rows = batches_->batch(state_.epoch, state_.position);
+  for (std::int64_t& row : rows) row = data_.train[static_cast<std::size_t>(row)];
+  const DropoutKey dropout{.training = true,
+                           .seed = static_cast<std::uint64_t>(config_.train.seed),
+                           .step = static_cast<std::uint64_t>(state_.step),
+                           .view = 0};
+  const LossValues loss = step_.forward_backward(*ctx_, *model_, data_.dataset, rows, dropout);
+  const double norm = gradient_norm(*ctx_, parameters_);
+  if (!std::isfinite(loss.loss) || !std::isfinite(norm)) diverged(loss, norm);
+
+  const std::int64_t t = state_.step + 1;
+  const std::int64_t pass = batches_->per_pass();
+  const double rate = learning_rate_at(config_.train, t, pass, total_steps());
+  optimizer_->step(*ctx_, rate, clip_scale(norm, config_.train.clip_norm));
+  ctx_->synchronize();
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+
+  state_.step = t;
+  ++state_.position;
+  last_loss_ = loss.loss;
+  const StepMetrics metrics{.step = t,
+                            .epoch = state_.epoch,
+                            .loss = loss,
+                            .learning_rate = rate,
+                            .gradient_norm = norm,
+                            .songs_per_second = static_cast<double>(rows.size()) / std::max(seconds, 1e-9)};
+  log_->write_step(metrics);
+  progress_->step(metrics);
+  if (state_.position == batches_->per_epoch()) end_of_epoch();
+}
+
+void Run::end_of_epoch() {
+  const std::int64_t epoch = state_.epoch++;
+  state_.position = 0;
+  if (!data_.validation.empty() && (epoch % config_.train.validate_every == 0 || finished()))
+    validate_epoch(epoch);
+  if (config_.train.checkpoint_every > 0 && epoch % config_.train.checkpoint_every == 0)
+    save(fmt::format("epoch-{:06}", epoch));
+  if (!finished() && Clock::now() - saved_ >= kSaveInterval) save("last");
+}
+
+void Run::validate_epoch(std::int64_t epoch) {
+  optimizer_->swap_average();
+  const ValidationResult result = validate(*ctx_, *model_, data_, data_.validation, config_);
+  optimizer_->swap_average();
+  log_->write_validation(state_.step, epoch, result);
+  const EvaluationResult& r = result.retrieval;
+  progress_->note(
+      fmt::format("epoch {}: validation m2e mrr {:.4f} ar {:.1f}, e2m mrr {:.4f} ar {:.1f}, loss {:.6g}",
+                  epoch, r.m2e.mrr, r.m2e.ar, r.e2m.mrr, r.e2m.ar, result.loss.loss));
+  const double value = metric_value(result, config_.train.metric);
+  if (!state_.best || is_better(value, state_.best->value, config_.train.metric)) {
+    state_.best = BestMetric{value, epoch};
+    state_.validations_without_improvement = 0;
+    save("best");
+    return;
+  }
+  ++state_.validations_without_improvement;
+  if (config_.train.patience > 0 && state_.validations_without_improvement >= config_.train.patience) {
+    state_.stopped_early = true;
+    progress_->note(fmt::format("stopping early: {} validations without improvement, best was epoch {}",
+                                state_.validations_without_improvement, state_.best->epoch));
+  }
+}
+
+void Run::save(const std::string& name) {
+  save_checkpoint(*ctx_, checkpoints_, name,
+                  {.config = config_,
+                   .data = data_,
+                   .parameters = parameters_,
+                   .optimizer = *optimizer_,
+                   .state = state_});
+  if (name == "last") saved_ = Clock::now();
+}
+
+TrainResult Run::train() {
+  open();
+  const bool nothing_left = finished();
+  if (nothing_left) progress_->note("nothing is left to do: the run is complete");
+  while (!finished()) {
+    one_step();
+    if (!finished() && request_.should_stop && request_.should_stop()) {
+      save("last");
+      fail(ErrorKind::kStopped, "stopped by a signal after step {}; saved {}/last; go on with --resume",
+           state_.step, checkpoints_);
+    }
+  }
+  if (!nothing_left) save("last");
+  return {.epoch = state_.epoch - 1,
+          .step = state_.step,
+          .loss = last_loss_,
+          .stopped_early = state_.stopped_early};
+}
+
+}  // namespace
+
+TrainResult train(const TrainRequest& request) {
+  return Run(request).train();
+}
+
+}  // namespace emer

@@ -1,0 +1,29 @@
+// engine/validation.h - how good the model is on given songs: retrieval and loss.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/context.h"
+#include "engine/encode.h"
+#include "engine/evaluation.h"
+#include "engine/model.h"
+#include "engine/prepared_data.h"
+
+namespace emer {
+
+// Encoded training pairs and the pairs that are ranked, as evaluate_retrieval() takes them.
+EvaluationInputs evaluation_inputs(const EncodedRows& train, const EncodedRows& ranked);
+
+struct ValidationResult {
+  EvaluationResult retrieval;  // without bootstrap intervals
+  LossValues loss;  // dropout off; the mean over batches of train.batch_size, weighted by their songs
+};
+ValidationResult validate(Context& ctx, DualEncoder<float>& model, const PreparedData& data,
+                          const std::vector<std::int64_t>& rows, const Config& config);
+
+// What `best` and early stopping look at: the mean of both directions' MRR or AR, or the loss.
+double metric_value(const ValidationResult& result, ValidationMetric metric);
+bool is_better(double value, double than, ValidationMetric metric);  // false for a NaN value
+
+}  // namespace emer
