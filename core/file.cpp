@@ -58,6 +58,7 @@ class DescriptorBuffer : public std::streambuf {
     return traits_type::not_eof(c);
   }
   std::streamsize xsputn(const char* data, std::streamsize count) override {
+    if (count == 0) return 0;
     if (count < epptr() - pptr()) {
       std::memcpy(pptr(), data, static_cast<std::size_t>(count));
       pbump(static_cast<int>(count));

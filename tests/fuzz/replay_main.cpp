@@ -18,7 +18,6 @@ extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__
 
 namespace {
 
-constexpr std::size_t kLargestAllocation = std::size_t{1} << 30;
 std::string present_input;  // for the last words
 std::string present_name;
 
@@ -109,13 +108,22 @@ void run(const std::string& name, const std::string& input) {
 
 }  // namespace
 
-// One request for more than a gigabyte is a finding: the inputs are small.
-void* operator new(std::size_t size) {
-  if (size > kLargestAllocation) {
+// One request for more than a gigabyte is a finding: the inputs are small. AddressSanitizer has an option for
+// it.
+#ifdef __SANITIZE_ADDRESS__
+extern "C" const char* __asan_default_options() {
+  return "max_allocation_size_mb=1024:allocator_may_return_null=0";
+}
+#else
+void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
+  if (size > std::size_t{1} << 30) {
     std::fprintf(stderr, "finding: an allocation of %zu bytes\n", size);
     std::abort();
   }
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  return std::malloc(size == 0 ? 1 : size);
+}
+void* operator new(std::size_t size) {
+  if (void* memory = operator new(size, std::nothrow)) return memory;
   throw std::bad_alloc();
 }
 void operator delete(void* memory) noexcept {
@@ -124,6 +132,7 @@ void operator delete(void* memory) noexcept {
 void operator delete(void* memory, std::size_t /*size*/) noexcept {
   std::free(memory);
 }
+#endif
 
 int main(int argc, char** argv) {
   if (argc < 3) {
