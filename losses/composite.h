@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "core/context.h"
 #include "core/parameter.h"
@@ -11,9 +12,9 @@
 namespace emer {
 
 enum class CcaForm { kProjection, kExact };
-enum class CcaCorrelation { kNuclear, kRowNorm };   // projection form only
-enum class CcaCentring { kFeature, kSample };       // textbook | released (B3)
-enum class CcaPenalty { kSeparate, kSummed };       // textbook | released (B5); projection form only
+enum class CcaCorrelation { kNuclear, kRowNorm };  // projection form only
+enum class CcaCentring { kFeature, kSample };      // textbook | released (B3)
+enum class CcaPenalty { kSeparate, kSummed };      // textbook | released (B5); projection form only
 enum class CcaSolver { kEigen, kPolar };
 enum class KlForm { kHinge, kSoftmax };
 enum class Reduction { kSum, kMean };
@@ -24,19 +25,19 @@ struct CcaOptions {
   CcaCentring centring = CcaCentring::kFeature;
   CcaPenalty penalty = CcaPenalty::kSeparate;
   CcaSolver solver = CcaSolver::kPolar;
-  double ridge = 1e-4;                       // r in S + r I, > 0
-  Reduction reduction = Reduction::kSum;     // kMean divides L_cca by d
-  int directions = 0;                        // exact form: the k largest correlations only; 0 = all (kEigen when > 0)
+  double ridge = 1e-4;                    // r in S + r I, > 0
+  Reduction reduction = Reduction::kSum;  // kMean divides L_cca by d
+  int directions = 0;  // exact form: the k largest correlations only; 0 = all (kEigen when > 0)
 };
 
 struct KlOptions {
   KlForm form = KlForm::kHinge;
-  double margin = 1.0;                       // nats, hinge
-  double norm_rate = 1e-3;                   // weight of sum |S_ii|
-  bool norm_broadcast = false;               // released (B7): the norm term counted n times
-  Reduction reduction = Reduction::kSum;     // kMean: each direction's hinge sum / (n(n-1)), its norm part / n
-  // kSoftmax: mean over rows of -log softmax_j(-S[i,j] / temperature), both directions averaged, plus the norm term.
-  // The temperature is exp(parameter "kl.log_temperature") where learnt, else this constant.
+  double margin = 1.0;                    // nats, hinge
+  double norm_rate = 1e-3;                // weight of sum |S_ii|
+  bool norm_broadcast = false;            // released (B7): the norm term counted n times
+  Reduction reduction = Reduction::kSum;  // kMean: each direction's hinge sum / (n(n-1)), its norm part / n
+  // kSoftmax: mean over rows of -log softmax_j(-S[i,j] / temperature), both directions averaged, plus the
+  // norm term. The temperature is exp(parameter "kl.log_temperature") where learnt, else this constant.
   double temperature = 1.0;
   bool learn_temperature = false;
 };
@@ -48,7 +49,8 @@ struct LossOptions {
 };
 
 // The six head outputs of a batch of matching pairs: row i of music belongs to row i of emotion.
-// Pointers that the options do not need may be null (embedding when lambda = 0; mean, log_variance when lambda = 1).
+// Pointers that the options do not need may be null (embedding when lambda = 0; mean, log_variance when
+// lambda = 1).
 template <class Real>
 struct PairBatch {
   int n = 0;  // pairs on this rank, >= 2 where the CCA term is on
@@ -91,10 +93,13 @@ class CompositeLoss {
   void initialise(Context& ctx, std::uint64_t seed, std::uint64_t first_stream);
   ParameterList<Real> parameters();
 
-  // Overwrites `gradients`, ACCUMULATES into the parameters' gradients. The values arrive in device memory with the
-  // rest of the step; read_values() waits for them.
+  // Overwrites `gradients`, ACCUMULATES into the parameters' gradients. The values arrive in device memory
+  // with the rest of the step; read_values() waits for them.
   void evaluate(Context& ctx, const PairBatch<Real>& batch, const PairGradients<Real>& gradients);
   LossValues read_values(Context& ctx);
+
+  // What to tell the user once about batches of n pairs, or nothing: exact CCA with n <= d.
+  std::string warning(int n) const;
 
  private:
   struct Impl;

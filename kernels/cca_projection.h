@@ -1,0 +1,69 @@
+// kernels/cca_projection.h - CCA with learned projections: value, gradients to both views and both
+// projections.
+//
+//   F1, F2 = centred views (kernels/covariance.h),  S11, S22 with ridge r, S12 = F1'F2/(n-1),  T = W1' S12 W2
+//   R_v  = I - W_v' S_vv W_v
+//   loss = scale * ( -corr(T) + penalty )
+//     corr     nuclear: sum of singular values;   row_norm: sum over rows of their 2-norms (released code,
+//     B4) penalty  separate: 1/2 sum |R_1| + 1/2 sum |R_2|;   summed: 1/2 sum |R_1 + R_2| (released code,
+//     B5), entrywise
+// Source: method.md 3.2(a), EMER-CL src/loss.py. Computed from A = F1 W1, B = F2 W2 (n x d), with
+//   W'SW = A'A/(n-1) + r W'W: fewer operations than the d x d chain where n < d (performance: one product of
+//   n d^2 per view instead of two of d^3).
+// Kink:   sign(0) = 0 in the penalty; gradient 0 at a zero row (row_norm). Nuclear norm at singular values of
+// zero:
+//         svd takes U V' over the singular vectors above min(n, d) * eps of the largest value, the
+//         subgradient of least norm; polar as kernels/polar_factor.h says. Directions lost by n < d do not
+//         matter to either: the gradients are B P' and A P, which P's part outside A and B does not reach.
+// NaN:    a NaN in an input gives a NaN loss.
+// Order:  fixed; sums outside products in double.
+// Batch:  couples samples. Distributed, the feature means, A'A, B'B and A'B would be all-reduced sums and
+// dL/dW too.
+//         Now more than one rank is an Error(kDevice).
+// Errors: Error(kRunFailed) where n < 2; EMER_CHECK on sizes, null pointers, ridge; Error(kRunFailed) where
+// LAPACK
+//         does not converge; Error(kDevice) on a CUDA context or several ranks.
+#pragma once
+
+#include "core/context.h"
+#include "kernels/covariance.h"
+
+namespace emer {
+
+enum class Correlation { kNuclear, kRowNorm };
+enum class PolarSolver { kPolar, kSvd };
+
+// One view; all row-major on the context's device. Gradients must not alias inputs.
+template <class Real>
+struct ProjectedView {
+  const Real* x = nullptr;           // in   [n, d]
+  const Real* projection = nullptr;  // in   [d, d], W: projected sample = W' x
+  Real* d_x = nullptr;               // out  [n, d], OVERWRITTEN
+  Real* d_projection = nullptr;      // out  [d, d], ACCUMULATED
+};
+
+template <class Real>
+struct CcaProjection {
+  int n = 0;  // samples, >= 2
+  int d = 0;  // >= 1
+  ProjectedView<Real> first;
+  ProjectedView<Real> second;
+  Centring centring = Centring::kFeature;
+  Correlation correlation = Correlation::kNuclear;
+  bool penalty_summed = false;
+  PolarSolver solver = PolarSolver::kPolar;
+  double ridge = 1e-4;           // > 0
+  double scale = 1.0;            // of loss and gradients
+  double gradient_weight = 1.0;  // of the gradients only
+  double* loss = nullptr;        // out  [1], overwritten
+};
+
+template <class Real>
+void cca_projection(Context& ctx, const CcaProjection<Real>& args);
+
+namespace cpu {
+template <class Real>
+void cca_projection(Context& ctx, const CcaProjection<Real>& args);
+}  // namespace cpu
+
+}  // namespace emer

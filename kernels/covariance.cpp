@@ -1,0 +1,31 @@
+#include "kernels/covariance.h"
+
+#include "core/check.h"
+#include "kernels/dispatch.h"
+#include "kernels/one_rank.h"
+
+namespace emer {
+
+template <class Real>
+void centre(Context& ctx, const Centre<Real>& a) {
+  EMER_CHECK(a.n >= 1 && a.d >= 1, "centre: n {} and d {} must be at least 1", a.n, a.d);
+  EMER_CHECK(a.x && a.y, "centre: null argument");
+  if (a.centring == Centring::kFeature) require_one_rank(ctx, "centre");
+  dispatch_cpu_only(ctx, "centre", [&] { cpu::centre(ctx, a); });
+}
+
+template <class Real>
+void covariance(Context& ctx, const Covariance<Real>& a) {
+  EMER_CHECK(a.n >= 2 && a.d >= 1, "covariance: n {} must be at least 2 and d {} at least 1", a.n, a.d);
+  EMER_CHECK(a.ridge >= 0, "covariance: ridge {} must not be negative", a.ridge);
+  EMER_CHECK(a.x1 && a.x2 && a.f1 && a.f2, "covariance: null argument");
+  require_one_rank(ctx, "covariance");
+  dispatch_cpu_only(ctx, "covariance", [&] { cpu::covariance(ctx, a); });
+}
+
+template void centre(Context&, const Centre<float>&);
+template void centre(Context&, const Centre<double>&);
+template void covariance(Context&, const Covariance<float>&);
+template void covariance(Context&, const Covariance<double>&);
+
+}  // namespace emer

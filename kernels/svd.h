@@ -1,0 +1,30 @@
+// kernels/svd.h - T = left diag(values) right, square T.
+//
+// Source: LAPACK gesdd. Signs, and the choice inside repeated values, are LAPACK's: deterministic, not
+// meaningful. NaN:    a matrix with an entry that is not finite gives NaN everywhere. Errors: EMER_CHECK on
+// size, null pointers, aliasing; Error(kRunFailed) where LAPACK does not converge;
+//         Error(kDevice) on a CUDA context.
+#pragma once
+
+#include "core/context.h"
+
+namespace emer {
+
+template <class Real>
+struct Svd {
+  int m = 0;                     // >= 1
+  const Real* matrix = nullptr;  // in   [m, m] row-major
+  Real* left = nullptr;    // out  [m, m] row-major, COLUMN k is the left vector of values[k], overwritten
+  Real* values = nullptr;  // out  [m] descending, >= 0, overwritten
+  Real* right = nullptr;   // out  [m, m] row-major, ROW k is the right vector of values[k], overwritten
+};
+
+template <class Real>
+void svd(Context& ctx, const Svd<Real>& args);
+
+namespace cpu {
+template <class Real>
+void svd(Context& ctx, const Svd<Real>& args);
+}  // namespace cpu
+
+}  // namespace emer
