@@ -8,6 +8,7 @@
 #include "tests/reference/kl_reference.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
+#include "tests/support/one_thread.h"
 #include "tests/support/values.h"
 
 namespace emer::test {
@@ -136,12 +137,14 @@ INSTANTIATE_TEST_SUITE_P(Shapes, GaussianKlRankSizes,
                                            std::tuple{257, 3}, std::tuple{513, 2}));
 
 TEST_P(GaussianKlRankSizes, HingeMatchesPlainLoops) {
+  const OneThread quiet;
   const auto [n, d] = GetParam();
   const KlInputs x = gaussians(static_cast<std::size_t>(n), static_cast<std::size_t>(d), 0.5, 11);
   expect_near(run(x, {}), kl_reference(x, {}), 1e-11);
 }
 
 TEST_P(GaussianKlRankSizes, SoftmaxMatchesPlainLoops) {
+  const OneThread quiet;
   const auto [n, d] = GetParam();
   const KlInputs x = gaussians(static_cast<std::size_t>(n), static_cast<std::size_t>(d), 0.5, 12);
   Options o;
@@ -165,6 +168,7 @@ TEST(GaussianKlRank, FloatSurvivesFarMeans) {
 }
 
 TEST(GaussianKlRank, GradientsMatchCentralDifferences) {
+  const OneThread quiet;
   const KlInputs x = gaussians(5, 3, 0.5, 31);
   for (const bool softmax : {false, true}) {
     Options o;

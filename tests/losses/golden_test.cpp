@@ -8,6 +8,7 @@
 #include "core/safetensors.h"
 #include "tests/losses/loss_run.h"
 #include "tests/support/compare.h"
+#include "tests/support/one_thread.h"
 
 namespace emer::test {
 namespace {
@@ -68,6 +69,7 @@ class LossGolden : public ::testing::TestWithParam<Case> {
     }
   }
 
+  const OneThread quiet_;
   Arrays inputs_, gradients_;
   int n_ = 0, d_ = 0;
   double loss_ = 0.0;
