@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/file.h"
+#include "core/text.h"
 
 namespace emer {
 
@@ -162,7 +163,7 @@ std::vector<std::int64_t> parse_ids(const std::string& bytes, const std::string&
 
 void write_reference_pair(const Dataset& d, const std::string& features_path, const std::string& emotion_path,
                           const std::string& ids_path, bool ragged) {
-  if (d.music_width == 0) fail_input("the data set `{}` has no music to write", d.name);
+  if (d.music_width == 0) fail_input("the data set {} has no music to write", in_quotes(d.name));
   const auto write = [&](const std::string& path, const std::vector<float>& values,
                          const std::vector<std::int32_t>& length, std::int64_t steps, std::int64_t width) {
     if (length.empty()) return write_npy(path, {d.size(), width}, values);

@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/safetensors.h"
+#include "core/text.h"
 #include "data/dataset.h"
 
 namespace emer {
@@ -101,8 +102,9 @@ Dataset load_one(const SafetensorsFile& file) {
   d.metadata = file.metadata();
   const auto format = d.metadata.find("format");
   if (format == d.metadata.end() || format->second != kFormat)
-    fail_input("{}: not a prepared data set (header format is `{}`, not `{}`): make one with `emer prepare`",
-               label, format == d.metadata.end() ? "missing" : format->second, kFormat);
+    fail_input("{}: not a prepared data set (header format is {}, not `{}`): make one with `emer prepare`",
+               label, format == d.metadata.end() ? std::string("missing") : in_quotes(format->second),
+               kFormat);
   if (const auto name = d.metadata.find("name"); name != d.metadata.end()) d.name = name->second;
 
   d.song_id = file.read<std::int64_t>("song_id", {-1});

@@ -12,6 +12,7 @@
 #include "core/csv.h"
 #include "core/file.h"
 #include "core/random.h"
+#include "core/text.h"
 #include "data/import_report.h"
 
 namespace emer {
@@ -123,8 +124,8 @@ Ids take_groups(const Dataset& dataset, std::vector<Ids>& groups, std::int64_t t
 void split_grouped(const Dataset& dataset, const SplitConfig& config, Split& split) {
   if (std::all_of(dataset.artists.begin(), dataset.artists.end(), [](const auto& a) { return a.empty(); }))
     fail_usage(
-        "split: `grouped` keeps artists together, but the data set `{}` names none: prepare it with metadata",
-        dataset.name);
+        "split: `grouped` keeps artists together, but the data set {} names none: prepare it with metadata",
+        in_quotes(dataset.name));
   const std::vector<Ids> unordered = artist_groups(dataset);
   RandomStream random(config.seed, streams::kSplit);
   std::vector<Ids> groups;
@@ -277,8 +278,8 @@ std::vector<std::int64_t> rows_of(const Dataset& dataset, const std::vector<std:
     (row < 0 ? unknown : rows).push_back(row < 0 ? id : row);
   }
   if (!unknown.empty())
-    fail_input("{}: {} of {} songs are not in the data set `{}`: {}", what, unknown.size(), ids.size(),
-               dataset.name, first_ids(unknown));
+    fail_input("{}: {} of {} songs are not in the data set {}: {}", what, unknown.size(), ids.size(),
+               in_quotes(dataset.name), first_ids(unknown));
   return rows;
 }
 

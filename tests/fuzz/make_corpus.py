@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the first inputs of the safetensors, csv and npy fuzz targets into corpus/: good files and known bad ones."""
+"""Writes the first inputs of the fuzz targets into corpus/: good files and known bad ones."""
 import json
 import pathlib
 import struct
@@ -62,3 +62,55 @@ huge = b"{'descr': '<f4', 'fortran_order': True, 'shape': (4294967296, 65536), }
 write("npy", "huge_shape", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(huge)) + huge)
 write("npy", "cycle", object_array(b"]q\1h\1a"))
 write("npy", "shared", object_array(b"](K\1K\2eq\1](h\1h\1eq\2](h\2h\2h\2e"))
+
+
+def dataset(metadata, shape, steps=2):
+    songs = shape[0]
+    at, header, data = 0, {"__metadata__": {"format": "emer-dataset-1", "name": "x", **metadata}}, b""
+    def add(name, dtype, extents, payload):
+        nonlocal at, data
+        header[name] = tensor(dtype, extents, at, at + len(payload))
+        at, data = at + len(payload), data + payload
+    add("song_id", "I64", [songs], struct.pack(f"<{songs}q", *range(1, songs + 1)))
+    if len(shape) > 1:
+        count = 1
+        for extent in shape:
+            count *= extent
+        add("music", "F32", shape, struct.pack(f"<{count}f", *range(count)))
+        if len(shape) == 3:
+            add("music_length", "I32", [songs], struct.pack(f"<{songs}i", *[shape[1]] * songs))
+    add("emotion", "F32", [songs, steps, 2], struct.pack(f"<{songs * steps * 2}f", *[.5] * (songs * steps * 2)))
+    add("emotion_length", "I32", [songs], struct.pack(f"<{songs}i", *[steps] * songs))
+    return safetensors(header, data)
+
+
+write("dataset", "vectors", dataset({}, [5, 3]))
+write("dataset", "sequences", dataset({}, [5, 2, 3]))
+write("dataset", "ratings", dataset({}, [2]))
+write("dataset", "names", dataset({"titles": '["a","b","c"]', "artists": '["x","x","y"]'}, [3, 1]))
+write("dataset", "few_titles", dataset({"titles": '["a"]'}, [3, 1]))
+write("dataset", "odd_format", dataset({"format": "two\nlines"}, [3, 1]))
+write("dataset", "no_steps", dataset({}, [3, 1], steps=0))
+
+write("split", "good", b'{"method":"sklearn","seed":9999,"train":[3,1],"validation":[2],"test":[5]}')
+write("split", "shared", b'{"train":[1,2],"test":[2]}')
+write("split", "plain_list", b"1\n2\n3\n")
+write("split", "huge", b'{"train":[18446744073709551615,-9223372036854775808,1e999]}')
+write("split", "deep", b'{"train":' + b"[" * 500)
+
+wide = b"song_id, sample_1, sample_2, sample_3\n1, .1, .2, .3\n2, .4, NaN, .5\n1001, -.1, -.2,\n"
+features = b"song_id,f,g\n1,2,3\n2,4,5\n1001,6,7\n"
+long_form = b"musicId,frameTime,Arousal(mean),Valence(mean)\n1,15.5,.1,.2\n1,16,.3,.4\n2,15.5,.5,\n"
+songs = b"musicId,title,artist,duration\n1,a,b,30\n2,c,d,40\n3,e,f,5\n"
+names = b"song_id,title,artist,album\n1,\"\ta\t\",b,c\n2,Go,No, Really,n/a\nx,y\n"
+statics = b"song_id, valence_mean, arousal_mean\n1,3,4\n1001,5,6\n"
+write("importers", "deam", b"d" + b"--\n".join([wide, wide, features, names, statics]))
+write("importers", "deam_plain", b"d" + b"--\n".join([wide, wide, features]))
+write("importers", "pmemo", b"p" + b"--\n".join([long_form, songs]))
+write("importers", "pmemo_features", b"p" + b"--\n".join([long_form, songs, features]))
+write("importers", "pmemo_frames", b"p" + b"--\n".join([long_form, songs, b"musicId,frameTime,f\n1,0,1\n1,1,2\n"]))
+write("importers", "emomusic", b"e" + b"--\n".join([wide, wide, names]))
+write("importers", "ids", b"i1\n2\n3\n")
+header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2, 2), }"
+write("importers", "array", b"a\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header + b"\n" +
+      struct.pack("<8f", 1, 2, 3, 4, 5, 6, 1e-5, 1e-5))
