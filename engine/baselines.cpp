@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "engine/curve.h"
 #include "engine/linear_cca.h"
 #include "kernels/cpu/blas.h"
 
@@ -67,14 +68,6 @@ DirectionResult rank_by_distance(const std::vector<double>& queries, const std::
   return summarise_ranks(ranks_of_matches(n, totals, eval.tie_rule), eval, direction);
 }
 
-// `steps` values of one column of a curve [length, 2], by linear interpolation over its length.
-double curve_at(const float* curve, int length, int step, int steps, int column) {
-  const double at = steps == 1 ? 0.0 : static_cast<double>(step) * (length - 1) / (steps - 1);
-  const int low = static_cast<int>(at), high = std::min(low + 1, length - 1);
-  const double share = at - low;
-  return (1.0 - share) * curve[low * 2 + column] + share * curve[high * 2 + column];
-}
-
 }  // namespace
 
 ChanceLevel chance_level(int n) {
@@ -106,9 +99,8 @@ FlatViews flatten_views(const Dataset& dataset, const std::vector<std::int64_t>&
       flat.music.push_back(sum / valid);
     }
     const float* curve = dataset.emotion.data() + row * dataset.emotion_steps * 2;
-    for (int t = 0; t < steps; ++t)
-      for (int column = 0; column < 2; ++column)
-        flat.emotion.push_back(curve_at(curve, dataset.emotion_length[row], t, steps, column));
+    const std::vector<float> flattened = resampled_curve(curve, dataset.emotion_length[row], steps);
+    flat.emotion.insert(flat.emotion.end(), flattened.begin(), flattened.end());
   }
   return flat;
 }

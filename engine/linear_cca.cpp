@@ -78,8 +78,8 @@ LinearCca fit_linear_cca(std::span<const double> x1, std::span<const double> x2,
   EMER_CHECK(x1.size() == static_cast<std::size_t>(n) * d1 && x2.size() == static_cast<std::size_t>(n) * d2,
              "CCA: {} and {} values for {} rows of widths {} and {}", x1.size(), x2.size(), n, d1, d2);
   if (n < 2) fail(ErrorKind::kRunFailed, "CCA needs at least 2 training songs, there are {}", n);
-  check_finite(x1, n, d1, "first");
-  check_finite(x2, n, d2, "second");
+  check_finite(x1, n, d1, "first (music)");
+  check_finite(x2, n, d2, "second (emotion)");
 
   LinearCca cca;
   cca.d1 = d1;

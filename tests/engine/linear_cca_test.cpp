@@ -107,7 +107,7 @@ TEST(LinearCca, RefusesOneSampleAndValuesThatAreNotFinite) {
     FAIL() << "a NaN was accepted";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kRunFailed);
-    EXPECT_NE(std::string(error.what()).find("second view's row 1"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("second (emotion) view's row 1"), std::string::npos) << error.what();
   }
 }
 
