@@ -90,7 +90,8 @@ constexpr InputShape kVector{0, 3, 60};
 constexpr InputShape kSequence{4, 3, 60};
 
 TEST_F(MusicFile, CsvVectorsSequencesAndSongs) {
-  EXPECT_EQ(read_music_features(write("a.csv", "1,2.5,-3\n"), {}, kVector).values, (std::vector<float>{1, 2.5, -3}));
+  EXPECT_EQ(read_music_features(write("a.csv", "1,2.5,-3\n"), {}, kVector).values,
+            (std::vector<float>{1, 2.5, -3}));
   EXPECT_EQ(read_music_features(write("b.csv", "x,y,z\n1,2,3\n"), {}, kVector).steps, 0);
   const MusicFeatures sequence = read_music_features(write("c.csv", "1,2,3\n4,5,6\n"), {}, kSequence);
   EXPECT_EQ(sequence.steps, 2);
@@ -106,8 +107,9 @@ TEST_F(MusicFile, CsvVectorsSequencesAndSongs) {
 TEST_F(MusicFile, MalformedCsvIsRefusedWithItsLine) {
   EXPECT_NE(thrown_by([&] { read_music_features(write("a.csv", "1,2\n"), {}, kVector); }).find("takes 3"),
             std::string::npos);
-  EXPECT_NE(thrown_by([&] { read_music_features(write("b.csv", "1,2,3\n4,5\n"), {}, kSequence); }).find("line 2"),
-            std::string::npos);
+  EXPECT_NE(
+      thrown_by([&] { read_music_features(write("b.csv", "1,2,3\n4,5\n"), {}, kSequence); }).find("line 2"),
+      std::string::npos);
   EXPECT_NE(thrown_by([&] { read_music_features(write("c.csv", "1,,3\n"), {}, kVector); }).find("column 2"),
             std::string::npos);
   EXPECT_EQ(thrown_by([&] { read_music_features(write("d.csv", "1,oops,3\n"), {}, kVector); })[0], '3');
@@ -124,7 +126,8 @@ TEST_F(MusicFile, NumpyVectorsAndSequences) {
   EXPECT_EQ(read_music_features(path("b.npy"), {}, kSequence).steps, 2);
   EXPECT_EQ(thrown_by([&] { read_music_features(path("b.npy"), {}, kVector); })[0], '3');
   write_npy(path("c.npy"), {3}, {1, NAN, 3});
-  EXPECT_NE(thrown_by([&] { read_music_features(path("c.npy"), {}, kVector); }).find("feature 2"), std::string::npos);
+  EXPECT_NE(thrown_by([&] { read_music_features(path("c.npy"), {}, kVector); }).find("feature 2"),
+            std::string::npos);
   write_npy(path("d.npy"), {1, 1, 3}, {1, 2, 3});
   EXPECT_EQ(thrown_by([&] { read_music_features(path("d.npy"), {}, kVector); })[0], '3');
 }
