@@ -124,7 +124,7 @@ void register_search(CLI::App& app) {
   command->add_option("--split", options->split, "candidates")
       ->check(CLI::IsMember({"all", "test", "validation", "train"}))
       ->capture_default_str();
-  command->add_option("--top", options->top, "answers")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--top", options->top, "answers")->check(CLI::Range(1, 1000000))->capture_default_str();
   command->add_option("--set", options->set, "eval.KEY=VALUE, repeatable")->allow_extra_args(false);
   command->add_flag("--json", options->json, "one JSON object on standard output");
   command->callback([options] { run(*options); });
