@@ -72,7 +72,7 @@ nlohmann::ordered_json to_json(const EvaluationReport& report) {
   out["split"] = report.split;
   out["source"] = report.source;
   if (!report.data.empty()) out["data"] = report.data;
-  if (report.epoch >= 0) out["epoch"] = report.epoch;
+  if (report.step >= 0) out["step"] = report.step;
   for (const auto& [key, text] : switches(report.config)) {
     const ordered_json value = ordered_json::parse(text, nullptr, false);  // words are no JSON, numbers are
     out["eval"][key] = value.is_discarded() ? ordered_json(text) : value;
@@ -92,7 +92,7 @@ nlohmann::ordered_json to_json(const EvaluationReport& report) {
 
 std::string to_table(const EvaluationReport& report) {
   std::string text = fmt::format("evaluated    {}", report.source);
-  if (report.epoch >= 0) text += fmt::format(", epoch {}", report.epoch);
+  if (report.step >= 0) text += fmt::format(", {} steps trained", report.step);
   if (!report.data.empty()) text += fmt::format("\ndata         {}", report.data);
   text += fmt::format("\nsongs        {} {} songs ranked, {} training songs\n", report.songs, report.split,
                       report.train_songs);

@@ -13,13 +13,13 @@
 namespace emer {
 
 struct EvaluationReport {
-  std::string source;       // checkpoint folder or file of head outputs
-  std::string data;         // data set; empty for --inputs
-  std::string split;        // "test", "validation", "train"
-  std::int64_t epoch = -1;  // of the checkpoint; -1 = none
-  int songs = 0;            // ranked
-  int train_songs = 0;      // that the CCA was fitted on
-  Config config;            // its eval section is what was in force
+  std::string source;      // checkpoint folder or file of head outputs
+  std::string data;        // data set; empty for --inputs
+  std::string split;       // "test", "validation", "train"
+  std::int64_t step = -1;  // optimiser steps behind the checkpoint; -1 = none
+  int songs = 0;           // ranked
+  int train_songs = 0;     // that the CCA was fitted on
+  Config config;           // its eval section is what was in force
   EvaluationResult result;
   struct Baseline {
     std::string name;  // "ridge", "cca"

@@ -136,7 +136,7 @@ void evaluate_checkpoint(const Options& o) {
   report.source = session.checkpoint;
   report.data = session.config.data.path;
   report.split = o.split;
-  report.epoch = session.epoch;
+  report.step = session.step;
   report.songs = static_cast<int>(rows.size());
   report.train_songs = static_cast<int>(data.train.size());
   report.config = session.config;

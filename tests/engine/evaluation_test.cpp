@@ -9,6 +9,7 @@
 #include "core/parallel.h"
 #include "tests/reference/evaluation_reference.h"
 #include "tests/support/compare.h"
+#include "tests/support/one_thread.h"
 #include "tests/support/values.h"
 
 namespace emer {
@@ -95,6 +96,7 @@ EvalOptions quick_options() {
 
 // Sizes around the panel (16), the queries of a block (4) and the strip (32).
 TEST(Evaluation, RanksMatchPlainLoopsAndSorting) {
+  const test::OneThread one;
   Context ctx;
   for (const int n : {1, 2, 15, 16, 17, 33, 70}) {
     const EvaluationInputs in = related_pairs(40, n, 5, 100 + n);

@@ -1,7 +1,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 
 #include "core/check.h"
@@ -9,6 +8,7 @@
 #include "data/dataset.h"
 #include "engine/curve.h"
 #include "engine/search_query.h"
+#include "tests/support/temporary_folder.h"
 
 namespace emer {
 namespace {
@@ -72,18 +72,12 @@ TEST(Curve, InterpolatesHoldsAndKeeps) {
 
 class MusicFile : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::path(::testing::TempDir()) /
-              ("emer_search_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string path(const std::string& name) const { return folder_ / name; }
   std::string write(const std::string& name, const std::string& text) const {
     std::ofstream(path(name)) << text;
     return path(name);
   }
-  std::filesystem::path folder_;
+  test::TemporaryFolder folder_;
 };
 
 constexpr InputShape kVector{0, 3, 60};
