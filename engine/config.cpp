@@ -1,6 +1,7 @@
 #include "engine/config.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <charconv>
@@ -8,6 +9,7 @@
 #include <cstdlib>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "core/check.h"
 #include "core/file.h"
@@ -224,14 +226,36 @@ void collect(const YAML::Node& node, const std::string& path, const std::string&
   }
 }
 
-// `what` names the text in errors; has_line says whether line and column mean anything to the reader.
+// Ignores everything: for counting documents.
+class NoEvents : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  }
+  void OnMapEnd() override {}
+};
+
+// has_line says whether line and column mean anything to the reader.
 YAML::Node parse_yaml(const std::string& text, const std::string& label, bool has_line) {
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.empty()) return YAML::Node(YAML::NodeType::Null);
-    if (documents.size() > 1)
-      fail_usage("{}: holds {} YAML documents; one is allowed", label, documents.size());
-    return documents.front();
+    // Not YAML::LoadAll: on a stray "," at the top it adds empty documents until memory is gone (yaml-cpp
+    // 0.7).
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    NoEvents ignore;
+    if (!parser.HandleNextDocument(ignore)) return YAML::Node(YAML::NodeType::Null);
+    if (parser.HandleNextDocument(ignore))
+      fail_usage(
+          "{}: there is more than one YAML document, or text that belongs to none; one document is allowed",
+          label);
+    return YAML::Load(text);
   } catch (const YAML::Exception& error) {
     fail_usage("{}: not valid YAML: {}", place(label, has_line, error.mark), printable(error.msg));
   }
