@@ -70,7 +70,7 @@ inline Config small_config(const std::string& data, const std::vector<std::strin
                            "  gru: {hidden: 6}\n"
                            "  embedding_dim: 5\n"
                            "train: {epochs: 6, batch_size: 10, learning_rate: 0.003}\n"
-                           "device: cpu\n";
+                           "device: cpu\nthreads: 1\n";  // tests run side by side
   return parse_config(yaml, "small.yaml", overrides);
 }
 

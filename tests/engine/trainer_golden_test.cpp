@@ -35,7 +35,7 @@ class TrainerGolden : public ::testing::TestWithParam<const char*> {
          "model.emotion.widths=" + steps["emotion_widths"].dump(),
          "model.gru.hidden=" + steps["gru_hidden"].dump(),
          "model.embedding_dim=" + steps["embedding_dim"].dump(), "loss.lambda=" + steps["lambda"].dump(),
-         "train.learning_rate=" + steps["learning_rate"].dump(), "device=cpu"});
+         "train.learning_rate=" + steps["learning_rate"].dump(), "device=cpu", "threads=1"});
   }
 };
 
