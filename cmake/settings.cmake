@@ -68,6 +68,7 @@ set(EMER_BELOW_layers core kernels)
 set(EMER_BELOW_losses core kernels)
 set(EMER_BELOW_data core)
 set(EMER_BELOW_engine core kernels layers losses data)
+set(EMER_BELOW_bench core kernels layers losses data engine)
 
 # emer_library(NAME SOURCES a.cpp … [CUDA_SOURCES b.cu …])
 # One static library of this folder. At configure time every source and header of the folder is read, and an include

@@ -47,8 +47,9 @@ struct Standardisation {
 };
 Standardisation fit_music_standardisation(const Dataset& dataset, const std::vector<std::int64_t>& rows);
 Standardisation fit_emotion_standardisation(const Dataset& dataset, const std::vector<std::int64_t>& rows);
-void apply_music(Dataset& dataset, const Standardisation& by);    // padding stays 0
-void apply_emotion(Dataset& dataset, const Standardisation& by);  // padding stays 0
+// clip > 0 then cuts every value to [-clip, clip]: heavy-tailed features keep few songs from ruling a layer.
+void apply_music(Dataset& dataset, const Standardisation& by, double clip = 0.0);  // padding stays 0
+void apply_emotion(Dataset& dataset, const Standardisation& by);                   // padding stays 0
 // Keeps every stride-th rating by averaging each run of `stride` valid steps (the last may be shorter).
 void average_emotion_steps(Dataset& dataset, int stride);
 

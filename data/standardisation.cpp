@@ -92,8 +92,12 @@ Standardisation fit_emotion_standardisation(const Dataset& dataset, const std::v
   return fit(emotion_view(dataset), dataset.size(), rows);
 }
 
-void apply_music(Dataset& dataset, const Standardisation& by) {
+void apply_music(Dataset& dataset, const Standardisation& by, double clip) {
   apply(music_view(dataset), dataset.size(), dataset.music, by);
+  if (clip > 0.0) {
+    const float limit = static_cast<float>(clip);
+    for (float& value : dataset.music) value = std::clamp(value, -limit, limit);
+  }
 }
 
 void apply_emotion(Dataset& dataset, const Standardisation& by) {

@@ -24,6 +24,7 @@ struct DataConfig {
   std::string path;  // prepared data set; empty until given
   SplitConfig split;
   bool standardise = true;           // music features: mean 0, deviation 1 over the training part
+  double clip = 0.0;                 // standardised music features are cut to [-clip, clip]; 0 = off
   bool standardise_emotion = false;  // valence and arousal likewise
   int emotion_stride = 1;            // average each run of so many ratings
   int emotion_steps = 0;             // keep the first so many ratings after the stride; 0 = all
@@ -49,6 +50,7 @@ struct ModelConfig {
   GruReset gru_variant = GruReset::kAfter;
   GateActivation gru_activation = GateActivation::kSigmoid;
   int embedding_dim = 1024;
+  Activation activation = Activation::kSoftplus;
   double dropout = 0.5;
   std::optional<std::array<double, 2>> log_variance_clamp;
 };

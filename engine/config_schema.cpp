@@ -59,6 +59,8 @@ void add_data(std::vector<Key>& k) {
   k.push_back({"data.split.path", PathField{EMER_AT(data.split.path)}, "path", "file: a `split.json`", ""});
   k.push_back({"data.standardise", BoolField{EMER_AT(data.standardise)}, "-",
                "music features to mean 0, deviation 1 over the training part", ""});
+  k.push_back({"data.clip", RealField{EMER_AT(data.clip), 0, kInfinity, false, false}, "deviations",
+               "standardised music features are cut to [-clip, clip]; 0 = off", ""});
   k.push_back({"data.standardise_emotion", BoolField{EMER_AT(data.standardise_emotion)}, "-",
                "valence and arousal likewise", ""});
   k.push_back({"data.emotion_stride", EMER_INT(data.emotion_stride, 1, kIntMax), "ratings",
@@ -105,6 +107,8 @@ void add_model(std::vector<Key>& k) {
                "recurrent activation (B18)", "hard_sigmoid"});
   k.push_back({"model.embedding_dim", EMER_INT(model.embedding_dim, 1, 65536), "units",
                "width of the last dense layer and of the three heads", ""});
+  k.push_back({"model.activation", EMER_CHOICE(model.activation, "softplus", "relu"), "-",
+               "behind every dense layer; the paper has softplus", ""});
   k.push_back({"model.dropout", RealField{EMER_AT(model.dropout), 0, 1, false, true}, "probability",
                "after every dense layer but the last, in training (B17)", "0"});
   k.push_back({"model.log_variance_clamp", RangeField{EMER_AT(model.log_variance_clamp)}, "ln variance",
@@ -198,8 +202,8 @@ void add_eval(std::vector<Key>& k) {
   k.push_back({"eval.correlation_threshold",
                RealField{EMER_AT(eval.correlation_threshold), 0, 1, false, false}, "-",
                "only directions correlated at least so much on the training part", ""});
-  k.push_back({"eval.kl_orientation", EMER_CHOICE(eval.kl_orientation, "query", "released"), "-",
-               "rows of the KL matrix: the query, or the released mix (B1, B2)", "released"});
+  k.push_back({"eval.kl_orientation", EMER_CHOICE(eval.kl_orientation, "query", "released", "candidate"), "-",
+               "KL(query || candidate), the released mix (B1, B2), or KL(candidate || query)", "released"});
   ChoiceField ties = EMER_CHOICE(eval.tie_rule, "mean", "by_index");
   ties.spellings = {{"mean rank of the tied", "mean"}, {"by index", "by_index"}};
   k.push_back({"eval.tie_rule", ties, "-", "rank of equal scores (B25)", "by_index"});

@@ -11,7 +11,8 @@ struct EvalOptions {
   double correlation_threshold = 0.4;  // directions below it are left out, >= 0
   // What a query is compared by. kQuery: KL(query || candidate). kReleased (B1, B2): the released code's
   // matrix, whose row i belongs to the partner of query i: KL(candidate's partner || query's partner).
-  enum class KlOrientation { kQuery, kReleased } kl_orientation = KlOrientation::kQuery;
+  // kCandidate: KL(candidate || query), the rows that the ranking loss itself orders (method.md 3.1).
+  enum class KlOrientation { kQuery, kReleased, kCandidate } kl_orientation = KlOrientation::kQuery;
   enum class TieRule { kMean, kByIndex } tie_rule = TieRule::kMean;
   bool standardise_terms = true;  // divide each term by its deviation over the query's candidates
   bool kl_symmetric =

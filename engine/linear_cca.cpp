@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/parallel.h"
 #include "kernels/cpu/blas.h"
 
 namespace emer {
@@ -89,8 +90,10 @@ LinearCca fit_linear_cca(std::span<const double> x1, std::span<const double> x2,
   cca.mean2 = column_means(x2, n, d2);
   const std::vector<double> c1 = centred(x1, n, d1, cca.mean1);
   const std::vector<double> c2 = centred(x2, n, d2, cca.mean2);
-  const std::vector<double> k1 = whitening(c1, n, d1, ridge);
-  const std::vector<double> k2 = whitening(c2, n, d2, ridge);
+  std::vector<double> k1, k2;
+  parallel_for(2, 1, [&](std::int64_t view, std::int64_t) {
+    (view == 0 ? k1 : k2) = view == 0 ? whitening(c1, n, d1, ridge) : whitening(c2, n, d2, ridge);
+  });
 
   const std::size_t product = static_cast<std::size_t>(d1) * d2;
   std::vector<double> s12(product), half(product), t(product);
@@ -102,10 +105,14 @@ LinearCca fit_linear_cca(std::span<const double> x1, std::span<const double> x2,
   const int k = cca.directions;
   std::vector<double> u(static_cast<std::size_t>(d1) * k), vt(static_cast<std::size_t>(k) * d2);
   cca.correlations.resize(k);
-  if (LAPACKE_dgesdd(LAPACK_ROW_MAJOR, 'S', d1, d2, t.data(), d2, cca.correlations.data(), u.data(), k,
-                     vt.data(), d2) != 0)
-    fail(ErrorKind::kRunFailed, "CCA: the singular value decomposition of a {} x {} matrix did not converge",
-         d1, d2);
+  // Inside a parallel region OpenBLAS stays on one thread: the decomposition's thousands of small threaded
+  // products gain little on idle cores and stall at every barrier on busy ones.
+  parallel_for(2, 1, [&](std::int64_t chunk, std::int64_t) {
+    if (chunk == 0 && LAPACKE_dgesdd(LAPACK_ROW_MAJOR, 'S', d1, d2, t.data(), d2, cca.correlations.data(),
+                                     u.data(), k, vt.data(), d2) != 0)
+      fail(ErrorKind::kRunFailed,
+           "CCA: the singular value decomposition of a {} x {} matrix did not converge", d1, d2);
+  });
   cca.w1.resize(static_cast<std::size_t>(d1) * k);
   cca.w2.resize(static_cast<std::size_t>(d2) * k);
   gemm(Op::kNone, Op::kNone, d1, k, d1, 1.0, k1.data(), d1, u.data(), k, 0.0, cca.w1.data(), k);

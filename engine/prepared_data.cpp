@@ -75,7 +75,7 @@ PreparedData prepare_data(const Config& config, Dataset dataset) {
   if (data.train.empty()) fail_usage("the split leaves no song to train on; change data.split");
   if (config.data.standardise) {
     data.music_standardisation = fit_music_standardisation(data.dataset, data.train);
-    apply_music(data.dataset, data.music_standardisation);
+    apply_music(data.dataset, data.music_standardisation, config.data.clip);
   }
   if (config.data.standardise_emotion) {
     data.emotion_standardisation = fit_emotion_standardisation(data.dataset, data.train);
@@ -98,7 +98,7 @@ PreparedData prepare_data(const Config& config, Dataset dataset, const Split& sp
     if (static_cast<int>(music.mean.size()) != data.dataset.music_width)
       fail_input("the checkpoint's standardisation has {} music features, the data set {} has {}",
                  music.mean.size(), data.dataset.name, data.dataset.music_width);
-    apply_music(data.dataset, music);
+    apply_music(data.dataset, music, config.data.clip);
   }
   if (!emotion.mean.empty()) apply_emotion(data.dataset, emotion);
   return data;

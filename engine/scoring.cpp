@@ -1,7 +1,10 @@
 #include "engine/scoring.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
+#include <limits>
 
 #include "core/check.h"
 
@@ -10,9 +13,14 @@ namespace {
 
 constexpr double kVarianceFloor = 1e-6;
 constexpr double kNoVariation = 1e-12;
-// Candidates side by side in a panel (two AVX-512 registers of doubles) and queries that share its loads: 8
-// accumulators leave registers for the operands.
-constexpr int kPanel = 16;
+// A vector register's worth of doubles; the compiler splits it where registers are narrower.
+constexpr int kLanes = 8;
+using Lanes = double __attribute__((vector_size(kLanes * sizeof(double))));
+using LaneBits = std::int64_t __attribute__((vector_size(kLanes * sizeof(double))));
+// Candidates side by side in a panel, and queries that share its loads: 8 accumulators leave registers for
+// the operands.
+constexpr int kVectors = 2;
+constexpr int kPanel = kVectors * kLanes;
 constexpr int kQueries = 4;
 
 const char* query_view(Direction direction) {
@@ -77,18 +85,24 @@ struct GaussianPanels {
   std::vector<double> mean, variance, inverse;  // a vector that the orientation does not need stays empty
 };
 
+inline void load(Lanes& to, const double* from) {
+  std::memcpy(&to, from, sizeof(Lanes));
+}
+
 // sum over k of | candidate[k][lane] - line[k] | for kQueries queries and one panel.
 void panel_distance(const double* const line[kQueries], const double* candidate, int width,
                     double* const out[kQueries]) {
-  double sum[kQueries][kPanel] = {};
+  constexpr LaneBits kMagnitude = LaneBits{} + std::numeric_limits<std::int64_t>::max();  // all but the sign
+  Lanes sum[kQueries][kVectors] = {};
   for (int k = 0; k < width; ++k) {
-    const double* c = candidate + static_cast<std::size_t>(k) * kPanel;
-    for (int q = 0; q < kQueries; ++q) {
-      const double x = line[q][k];
-      for (int lane = 0; lane < kPanel; ++lane) sum[q][lane] += std::abs(c[lane] - x);
-    }
+    Lanes c[kVectors];
+    for (int v = 0; v < kVectors; ++v)
+      load(c[v], candidate + static_cast<std::size_t>(k) * kPanel + v * kLanes);
+    for (int q = 0; q < kQueries; ++q)
+      for (int v = 0; v < kVectors; ++v)
+        sum[q][v] += std::bit_cast<Lanes>(std::bit_cast<LaneBits>(c[v] - line[q][k]) & kMagnitude);
   }
-  for (int q = 0; q < kQueries; ++q) std::copy(sum[q], sum[q] + kPanel, out[q]);
+  for (int q = 0; q < kQueries; ++q) std::memcpy(out[q], sum[q], sizeof(sum[q]));
 }
 
 // sum over k of (numerator + (mean_a - mean_b)^2) * inverse, where the panel's side gives the inverse (row ||
@@ -96,23 +110,26 @@ void panel_distance(const double* const line[kQueries], const double* candidate,
 template <bool kPanelGivesInverse>
 void panel_kl(const double* const row_mean[kQueries], const double* const row_other[kQueries],
               const double* mean, const double* other, int width, double* const out[kQueries]) {
-  double sum[kQueries][kPanel] = {};
+  Lanes sum[kQueries][kVectors] = {};
   for (int k = 0; k < width; ++k) {
-    const double* m = mean + static_cast<std::size_t>(k) * kPanel;
-    const double* o = other + static_cast<std::size_t>(k) * kPanel;
+    Lanes m[kVectors], o[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      load(m[v], mean + static_cast<std::size_t>(k) * kPanel + v * kLanes);
+      load(o[v], other + static_cast<std::size_t>(k) * kPanel + v * kLanes);
+    }
     for (int q = 0; q < kQueries; ++q) {
       const double x = row_mean[q][k], y = row_other[q][k];
-      for (int lane = 0; lane < kPanel; ++lane) {
-        const double difference = m[lane] - x;
+      for (int v = 0; v < kVectors; ++v) {
+        const Lanes difference = m[v] - x;
         if constexpr (kPanelGivesInverse) {
-          sum[q][lane] += (y + difference * difference) * o[lane];
+          sum[q][v] += (y + difference * difference) * o[v];
         } else {
-          sum[q][lane] += (o[lane] + difference * difference) * y;
+          sum[q][v] += (o[v] + difference * difference) * y;
         }
       }
     }
   }
-  for (int q = 0; q < kQueries; ++q) std::copy(sum[q], sum[q] + kPanel, out[q]);
+  for (int q = 0; q < kQueries; ++q) std::memcpy(out[q], sum[q], sizeof(sum[q]));
 }
 
 // Runs kernel(row pointers index, panel, out) over rows [begin, end) and all panels; rows past the end repeat
@@ -231,8 +248,9 @@ struct PairScorer::Impl {
     // Released: row i, column j of the matrix is KL(query side's j || candidate side's i).
     rows = std::make_unique<Gaussians>(released ? c : q);
     columns = std::make_unique<Gaussians>(released ? q : c);
-    row_first = options.kl_symmetric || !released;
-    column_first = options.kl_symmetric || released;
+    const bool query_first = options.kl_orientation == EvalOptions::KlOrientation::kQuery;
+    row_first = options.kl_symmetric || query_first;
+    column_first = options.kl_symmetric || !query_first;
     column_panels.mean = panels_of(columns->mean, candidates, d);
     if (row_first) column_panels.inverse = panels_of(columns->inverse, candidates, d);
     if (column_first) column_panels.variance = panels_of(columns->variance, candidates, d);

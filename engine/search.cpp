@@ -44,7 +44,9 @@ std::vector<SearchAnswer> best_candidates(const PairScorer& scorer, int top) {
 SearchIndex::SearchIndex(Session& session, std::vector<std::int64_t> rows)
     : session_(session), rows_(std::move(rows)), options_(session.config.eval) {
   if (rows_.empty()) fail_usage("search: that part of the split has no songs");
-  options_.kl_orientation = EvalOptions::KlOrientation::kQuery;
+  // The released matrix needs the partners of query and candidate, which a search does not have.
+  if (options_.kl_orientation == EvalOptions::KlOrientation::kReleased)
+    options_.kl_orientation = EvalOptions::KlOrientation::kQuery;
   const auto encode = [&](const std::vector<std::int64_t>& which) {
     return encode_rows(*session_.context, *session_.model, session_.data.dataset, which,
                        session_.config.train.batch_size);
@@ -87,7 +89,8 @@ std::vector<SearchAnswer> SearchIndex::emotions_for(const MusicFeatures& query, 
   d.emotion_steps = own.emotion_steps;
   d.emotion_length = {own.emotion_steps};
   d.emotion.assign(static_cast<std::size_t>(own.emotion_steps) * 2, 0.0f);
-  if (!session_.data.music_standardisation.mean.empty()) apply_music(d, session_.data.music_standardisation);
+  if (!session_.data.music_standardisation.mean.empty())
+    apply_music(d, session_.data.music_standardisation, session_.config.data.clip);
   return search(d, 0, Direction::kMusicToEmotion, top);
 }
 

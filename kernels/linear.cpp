@@ -19,6 +19,7 @@ void linear_backward(Context& ctx, const LinearBackward<Real>& a) {
   EMER_CHECK(a.n >= 1 && a.in >= 1 && a.out >= 1, "linear: sizes n {}, in {}, out {} must be at least 1", a.n,
              a.in, a.out);
   EMER_CHECK(a.x && a.dy && a.d_weight && a.d_bias && (a.weight || !a.dx), "linear backward: null argument");
+  EMER_CHECK(a.y || a.activation == Activation::kNone, "linear backward: the activation's output is null");
   EMER_CHECK(!a.dx || (a.dx != a.x && a.dx != a.dy), "linear backward: dx aliases an input");
   dispatch_cpu_only(ctx, "linear backward", [&] { cpu::linear_backward(ctx, a); });
 }

@@ -1,9 +1,9 @@
-// kernels/linear.h - dense layer, optionally with softplus behind it.
+// kernels/linear.h - dense layer, optionally with an activation behind it.
 //
-//   forward    z_ij = sum_k x_ik W_jk + b_j,   y = z  or  y = ln(1 + e^z)
-//   backward   g = dy  or  g = dy * (1 - e^-y)        (the derivative of softplus, from its output)
+//   forward    z_ij = sum_k x_ik W_jk + b_j,   y = z,  ln(1 + e^z) (softplus)  or  max(0, z) (relu)
+//   backward   g = dy,  dy * (1 - e^-y)  or  dy * [y > 0]     (the derivative, from the output)
 //              dW_jk += sum_i g_ij x_ik,   db_j += sum_i g_ij,   dx_ik = sum_j g_ij W_jk
-// Source: method.md section 2.   NaN: passes through.
+// Source: method.md section 2.   NaN: passes through.   Kink: relu has slope 0 at 0.
 // Order: fixed on one machine and number of threads (the products are OpenBLAS's). Batch: rows are
 // independent in forward and dx; dW and db are sums over this rank's rows. Errors: EMER_CHECK on sizes below
 // 1 and null pointers; Error(kDevice) on a CUDA context.
@@ -13,7 +13,7 @@
 
 namespace emer {
 
-enum class Activation { kNone, kSoftplus };
+enum class Activation { kSoftplus, kRelu, kNone };
 
 // All matrices row-major without gaps. Nothing may alias an output.
 template <class Real>
@@ -33,13 +33,14 @@ struct LinearBackward {
   int n = 0;
   int in = 0;
   int out = 0;
-  const Real* x = nullptr;           // in   [n, in], as in forward
-  const Real* weight = nullptr;      // in   [out, in]; may be null where dx is
-  const Real* softplus_y = nullptr;  // in   [n, out], forward's y where it had softplus, else null
-  const Real* dy = nullptr;          // in   [n, out]
-  Real* d_weight = nullptr;          // out  [out, in], accumulated
-  Real* d_bias = nullptr;            // out  [out], accumulated
-  Real* dx = nullptr;                // out  [n, in]; null where the input needs no gradient
+  const Real* x = nullptr;                    // in   [n, in], as in forward
+  const Real* weight = nullptr;               // in   [out, in]; may be null where dx is
+  Activation activation = Activation::kNone;  // as in forward
+  const Real* y = nullptr;                    // in   [n, out], forward's y; may be null with kNone
+  const Real* dy = nullptr;                   // in   [n, out]
+  Real* d_weight = nullptr;                   // out  [out, in], accumulated
+  Real* d_bias = nullptr;                     // out  [out], accumulated
+  Real* dx = nullptr;                         // out  [n, in]; null where the input needs no gradient
   bool accumulate_dx =
       false;  // false: dx is overwritten; true: added to (several layers that share an input)
 };

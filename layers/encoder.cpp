@@ -36,7 +36,7 @@ struct Encoder<Real>::Impl {
                 ? std::make_optional<BiGru<Real>>(ctx, prefix, c.input_width, c.gru_hidden, c.gru_reset,
                                                   c.gru_activation)
                 : std::nullopt),
-        trunk(ctx, prefix, gru ? 2 * c.gru_hidden : c.input_width, trunk_widths(c)),
+        trunk(ctx, prefix, gru ? 2 * c.gru_hidden : c.input_width, trunk_widths(c), c.activation),
         heads{Linear<Real>(ctx, prefix + ".embedding", c.embedding_dim, c.embedding_dim),
               Linear<Real>(ctx, prefix + ".mean", c.embedding_dim, c.embedding_dim),
               Linear<Real>(ctx, prefix + ".log_variance", c.embedding_dim, c.embedding_dim)} {
@@ -132,7 +132,7 @@ void Encoder<Real>::backward(Context& ctx, const HeadGradients<Real>& gradients)
   bool any = false;
   for (int h = 0; h < 3; ++h) {
     if (d_heads[h] == nullptr) continue;
-    e.heads[h].backward(ctx, e.n, e.trunk_output, nullptr, d_heads[h], d_trunk, any);
+    e.heads[h].backward(ctx, e.n, e.trunk_output, Activation::kNone, nullptr, d_heads[h], d_trunk, any);
     any = true;
   }
   if (!any) return;

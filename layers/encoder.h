@@ -1,13 +1,13 @@
-// layers/encoder.h - one view's encoder: [bidirectional GRU] -> dense stack with softplus -> three linear
+// layers/encoder.h - one view's encoder: [bidirectional GRU] -> dense stack -> three linear
 // heads.
 //
 // Shapes (method.md section 2), n = batch, d = embedding width:
 //   kMlp    input [n, F], or sequences [n, T, F] flattened to [n, T*F] by the caller
 //   kBiGru  input [n, T, F] with lengths [n]; the dense stack sees [last forward state, last backward state],
 //   2H wide
-// dense1..denseK have the configured widths, dense(K+1) is d wide; softplus follows every one of them,
-// dropout follows all but the last (dense1..denseK). Heads are linear: embedding [n, d], mean and
-// log_variance [n, d].
+// dense1..denseK have the configured widths, dense(K+1) is d wide; an activation (softplus in the paper)
+// follows every one, dropout follows all but the last (dense1..denseK). Heads are linear: embedding [n, d],
+// mean and log_variance [n, d].
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,7 @@
 #include "core/context.h"
 #include "core/parameter.h"
 #include "kernels/gru.h"  // GruReset, GateActivation
+#include "kernels/linear.h"
 
 namespace emer {
 
@@ -31,8 +32,9 @@ struct EncoderConfig {
   int gru_hidden = 512;                             // H per direction
   GruReset gru_reset = GruReset::kAfter;
   GateActivation gru_activation = GateActivation::kSigmoid;
-  float dropout = 0.5f;        // after dense1..denseK, 0 <= p < 1
-  float input_dropout = 0.0f;  // kMlp: on the input
+  Activation activation = Activation::kSoftplus;  // behind every dense layer; kRelu is the other choice
+  float dropout = 0.5f;                           // after dense1..denseK, 0 <= p < 1
+  float input_dropout = 0.0f;                     // kMlp: on the input
   // log_variance head outputs are clamped to [min, max]; outside, the gradient is 0. Infinite = off (the
   // paper's).
   float log_variance_min = -std::numeric_limits<float>::infinity();

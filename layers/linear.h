@@ -37,15 +37,16 @@ class Linear {
                                .activation = activation,
                                .y = y});
   }
-  // softplus_y: forward's y where its activation was softplus, else null. dx: null where not wanted.
-  void backward(Context& ctx, int n, const Real* x, const Real* softplus_y, const Real* dy, Real* dx,
-                bool accumulate_dx = false) {
+  // activation and y as in forward; y may be null with kNone. dx: null where not wanted.
+  void backward(Context& ctx, int n, const Real* x, Activation activation, const Real* y, const Real* dy,
+                Real* dx, bool accumulate_dx = false) {
     linear_backward<Real>(ctx, {.n = n,
                                 .in = in_,
                                 .out = out_,
                                 .x = x,
                                 .weight = weight_.parameter.value.data(),
-                                .softplus_y = softplus_y,
+                                .activation = activation,
+                                .y = y,
                                 .dy = dy,
                                 .d_weight = weight_.parameter.gradient.data(),
                                 .d_bias = bias_.parameter.gradient.data(),

@@ -1,4 +1,4 @@
-// layers/mlp.h - dense1 .. denseL, softplus after each, dropout on the input and after all but the last.
+// layers/mlp.h - dense1 .. denseL, an activation after each, dropout on the input and after all but the last.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ template <class Real>
 class Mlp {
  public:
   // widths: of dense1 .. denseL, at least one. Parameters are <prefix>.dense<k>.weight and .bias.
-  Mlp(Context& ctx, const std::string& prefix, int in, const std::vector<int>& widths);
+  Mlp(Context& ctx, const std::string& prefix, int in, const std::vector<int>& widths, Activation activation);
 
   void append_parameters(std::vector<InitialisedParameter<Real>*>& list);
 
@@ -37,9 +37,10 @@ class Mlp {
   void drop(Context& ctx, std::size_t layer, std::int64_t count, const Real* x, Real* y) const;
 
   std::vector<Linear<Real>> layers_;
-  std::vector<Tensor<Real>> outputs_;  // [k] of dense k+1, behind softplus
+  std::vector<Tensor<Real>> outputs_;  // [k] of dense k+1, behind the activation
   std::vector<Tensor<Real>> dropped_;  // [k] input of dense k+1 where dropout acts on it
   std::vector<const Real*> inputs_;    // [k] what dense k+1 read
+  Activation activation_;
   DropoutPlan plan_;
   int n_ = 0;
 };

@@ -1,4 +1,4 @@
-// CPU twin of kernels/linear.h: one threaded product, and one pass for bias and softplus.
+// CPU twin of kernels/linear.h: one threaded product, and one pass for bias and activation.
 #include "kernels/linear.h"
 
 #include "core/parallel.h"
@@ -24,6 +24,10 @@ void linear_forward(Context&, const LinearForward<Real>& a) {
       if (a.activation == Activation::kSoftplus) {
 #pragma omp simd
         for (std::int64_t j = 0; j < out; ++j) y[j] = softplus(y[j] + b[j]);
+      } else if (a.activation == Activation::kRelu) {
+        // Not max(0, z): that would swallow a NaN.
+#pragma omp simd
+        for (std::int64_t j = 0; j < out; ++j) y[j] = y[j] + b[j] <= Real(0) ? Real(0) : y[j] + b[j];
       } else {
 #pragma omp simd
         for (std::int64_t j = 0; j < out; ++j) y[j] += b[j];
@@ -37,13 +41,18 @@ void linear_backward(Context& ctx, const LinearBackward<Real>& a) {
   ArenaScope scope(ctx);
   const std::int64_t out = a.out;
   const Real* g = a.dy;
-  if (a.softplus_y != nullptr) {
+  if (a.activation != Activation::kNone) {
     Real* scaled = ctx.scratch<Real>(static_cast<std::size_t>(a.n) * static_cast<std::size_t>(out));
     parallel_for(std::int64_t{a.n} * out, kGrain, [&](std::int64_t begin, std::int64_t end) {
       const Real* dy = a.dy;
-      const Real* y = a.softplus_y;
+      const Real* y = a.y;
+      if (a.activation == Activation::kSoftplus) {
 #pragma omp simd
-      for (std::int64_t k = begin; k < end; ++k) scaled[k] = dy[k] * softplus_slope(y[k]);
+        for (std::int64_t k = begin; k < end; ++k) scaled[k] = dy[k] * softplus_slope(y[k]);
+      } else {
+#pragma omp simd
+        for (std::int64_t k = begin; k < end; ++k) scaled[k] = y[k] <= Real(0) ? Real(0) : dy[k];
+      }
     });
     g = scaled;
   }

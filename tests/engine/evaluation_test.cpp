@@ -76,9 +76,10 @@ std::vector<double> reference_ranks(const EvaluationInputs& in, const EvalOption
         const double forward = reference::gaussian_kl(qm[i], ql[i], cm[j], cl[j]);
         const double backward = reference::gaussian_kl(cm[j], cl[j], qm[i], ql[i]);
         term[i][j] =
-            o.kl_symmetric ? 0.5 * (forward + backward)
-            : o.kl_orientation == EvalOptions::KlOrientation::kQuery
-                ? forward
+            o.kl_symmetric                                           ? 0.5 * (forward + backward)
+            : o.kl_orientation == EvalOptions::KlOrientation::kQuery ? forward
+            : o.kl_orientation == EvalOptions::KlOrientation::kCandidate
+                ? backward
                 : reference::gaussian_kl(qm[j], ql[j], cm[i], cl[i]);  // B1: rows are the target side
       }
     if (o.standardise_terms) reference::divide_rows_by_deviation(term);
@@ -102,12 +103,13 @@ TEST(Evaluation, RanksMatchPlainLoopsAndSorting) {
     const EvaluationInputs in = related_pairs(40, n, 5, 100 + n);
     for (const double lambda : {0.0, 0.3, 1.0})
       for (const bool standardise : {false, true})
-        for (const int kl : {0, 1, 2}) {
+        for (const int kl : {0, 1, 2, 3}) {
           EvalOptions o = quick_options();
           o.lambda = lambda;
           o.standardise_terms = standardise;
-          o.kl_orientation =
-              kl == 1 ? EvalOptions::KlOrientation::kReleased : EvalOptions::KlOrientation::kQuery;
+          o.kl_orientation = kl == 1   ? EvalOptions::KlOrientation::kReleased
+                             : kl == 3 ? EvalOptions::KlOrientation::kCandidate
+                                       : EvalOptions::KlOrientation::kQuery;
           o.kl_symmetric = kl == 2;
           const EvaluationResult got = evaluate_retrieval(ctx, in, o);
           EXPECT_EQ(got.m2e.ranks, reference_ranks(in, o, true))

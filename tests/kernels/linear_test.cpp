@@ -71,9 +71,9 @@ TEST_P(LinearSizes, MatchesPlainLoops) {
   const auto w = test::uniform<double>(static_cast<std::size_t>(out * in), -1, 1, 2);
   const auto b = test::uniform<double>(static_cast<std::size_t>(out), -1, 1, 3);
   const std::vector<float> xf(x.begin(), x.end()), wf(w.begin(), w.end()), bf(b.begin(), b.end());
-  for (const Activation activation : {Activation::kNone, Activation::kSoftplus}) {
+  for (const Activation activation : {Activation::kNone, Activation::kSoftplus, Activation::kRelu}) {
     const auto want = reference::dense(x, w, b, static_cast<std::size_t>(n), static_cast<std::size_t>(in),
-                                       static_cast<std::size_t>(out), activation == Activation::kSoftplus);
+                                       static_cast<std::size_t>(out), activation);
     // Each of in+2 terms is at most 1 and meets at most in+2 roundings, of inputs too; softplus is
     // 1-Lipschitz and adds 4 ulp of its result. near_relative scales by the largest entry, which may be as
     // small as 0.1 here.
@@ -89,7 +89,7 @@ TEST_P(LinearSizes, GradientsMatchCentralDifferences) {
              sb = static_cast<std::size_t>(out), sy = static_cast<std::size_t>(n * out);
   const auto point = test::uniform<double>(sx + sw + sb, -1, 1, 4);
   const auto dy = test::uniform<double>(sy, -1, 1, 5);
-  for (const bool softplus : {false, true}) {
+  for (const Activation activation : {Activation::kNone, Activation::kSoftplus, Activation::kRelu}) {
     const auto split = [&](const std::vector<double>& p) {
       const auto at = [&](std::size_t k) { return p.begin() + static_cast<std::ptrdiff_t>(k); };
       return std::array<std::vector<double>, 3>{std::vector<double>(at(0), at(sx)),
@@ -99,14 +99,14 @@ TEST_P(LinearSizes, GradientsMatchCentralDifferences) {
     const auto value = [&](const std::vector<double>& p) {
       const auto [x, w, b] = split(p);
       const auto y = reference::dense(x, w, b, static_cast<std::size_t>(n), static_cast<std::size_t>(in),
-                                      static_cast<std::size_t>(out), softplus);
+                                      static_cast<std::size_t>(out), activation);
       double sum = 0;
       for (std::size_t i = 0; i < sy; ++i) sum += y[i] * dy[i];
       return sum;
     };
     const auto [x, w, b] = split(point);
     const auto y = reference::dense(x, w, b, static_cast<std::size_t>(n), static_cast<std::size_t>(in),
-                                    static_cast<std::size_t>(out), softplus);
+                                    static_cast<std::size_t>(out), activation);
     Context ctx;
     std::vector<double> gradient = poison<double>(sx);
     gradient.resize(sx + sw + sb, 0.0);
@@ -115,7 +115,8 @@ TEST_P(LinearSizes, GradientsMatchCentralDifferences) {
                                   .out = out,
                                   .x = x.data(),
                                   .weight = w.data(),
-                                  .softplus_y = softplus ? y.data() : nullptr,
+                                  .activation = activation,
+                                  .y = y.data(),
                                   .dy = dy.data(),
                                   .d_weight = gradient.data() + sx,
                                   .d_bias = gradient.data() + sx + sw,
@@ -143,8 +144,15 @@ TEST(Linear, SoftplusSlopeKeepsItsAccuracyFarBelowZero) {
                               .bias = &b,
                               .activation = Activation::kSoftplus,
                               .y = &y});
-  linear_backward<float>(
-      ctx, {.n = 1, .in = 1, .out = 1, .x = &x, .softplus_y = &y, .dy = &dy, .d_weight = &dw, .d_bias = &db});
+  linear_backward<float>(ctx, {.n = 1,
+                               .in = 1,
+                               .out = 1,
+                               .x = &x,
+                               .activation = Activation::kSoftplus,
+                               .y = &y,
+                               .dy = &dy,
+                               .d_weight = &dw,
+                               .d_bias = &db});
   EXPECT_NEAR(y / 9.357622968840175e-14, 1.0, 5e-7);
   EXPECT_NEAR(db / 9.357622968840175e-14, 1.0, 1e-6);
 }
