@@ -112,6 +112,33 @@ ImportResult import_deam(const DeamTables& tables, const DeamOptions& options) {
   return result;
 }
 
+namespace {
+
+// Asked for, both tables must be there; otherwise the release has them beside the dynamic ratings, and what is
+// there is looked at: they serve warnings alone.
+void read_static_tables(const DeamPaths& paths, InputFiles& files, DeamTables& tables,
+                        std::vector<std::string>& warnings) {
+  for (const char* name :
+       {"static_annotations_averaged_songs_1_2000.csv", "static_annotations_averaged_songs_2000_2058.csv"}) {
+    if (!paths.statics.empty()) {
+      tables.statics.push_back(files.csv(find_one_below(paths.statics, name, name)));
+      continue;
+    }
+    std::vector<std::string> found = find_below(paths.annotations, name);
+    if (found.empty() && !paths.metadata.empty()) found = find_below(paths.metadata, name);
+    if (found.empty()) continue;
+    try {
+      CsvTable table = files.csv(found.front());
+      static_cast<void>(read_statics({table}));
+      tables.statics.push_back(std::move(table));
+    } catch (const Error& error) {
+      warnings.push_back(fmt::format("static ratings were not checked: {}", error.what()));
+    }
+  }
+}
+
+}  // namespace
+
 ImportResult prepare_deam(const DeamPaths& paths, const DeamOptions& options) {
   InputFiles files;
   const auto dynamic = [&](const std::string& name) {
@@ -128,11 +155,8 @@ ImportResult prepare_deam(const DeamPaths& paths, const DeamOptions& options) {
   tables.arousal = files.csv(dynamic("arousal.csv"));
   tables.valence = files.csv(dynamic("valence.csv"));
   tables.features = files.csv(paths.features);
-  if (!paths.statics.empty())
-    for (const char* name :
-         {"static_annotations_averaged_songs_1_2000.csv", "static_annotations_averaged_songs_2000_2058.csv"})
-      tables.statics.push_back(files.csv(find_one_below(paths.statics, name, name)));
   std::vector<std::string> warnings;
+  read_static_tables(paths, files, tables, warnings);
   if (!paths.metadata.empty())
     for (const char* year : {"2013", "2014", "2015"}) {
       const std::string name = fmt::format("metadata_{}.csv", year);

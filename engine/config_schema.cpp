@@ -48,8 +48,8 @@ void add_data(std::vector<Key>& k) {
        "-", "how songs are divided: scikit-learn's ShuffleSplit, folds, by artist, or a stored split", ""});
   k.push_back({"data.split.seed", EMER_INT(data.split.seed, 0, std::numeric_limits<std::uint32_t>::max()),
                "-", "seed of the split", ""});
-  k.push_back({"data.split.train", RealField{EMER_AT(data.split.train), 0, 1, true, true}, "share",
-               "songs that are not test songs", ""});
+  k.push_back({"data.split.train", RealField{EMER_AT(data.split.train), 0, 1, true, false}, "share",
+               "songs that are not test songs; 1 leaves no test part", ""});
   k.push_back({"data.split.validation", RealField{EMER_AT(data.split.validation), 0, 1, false, true}, "share",
                "share of the training part that is taken out of it", ""});
   k.push_back(

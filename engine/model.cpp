@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <type_traits>
 
 #include "core/check.h"
@@ -114,7 +115,14 @@ std::vector<std::string> load_weights(Context& ctx, const ParameterList<Real>& p
     fail_input("{}: {} tensors do not fit the model: {}", path, wrong.size(), joined(wrong, "; "));
 
   std::vector<std::vector<Real>> values;
-  for (const Parameter<Real>* p : parameters) values.push_back(file.read<Real>(p->name));
+  for (const Parameter<Real>* p : parameters) {
+    values.push_back(file.read<Real>(p->name));
+    const auto odd = std::find_if(values.back().begin(), values.back().end(),
+                                  [](Real value) { return !std::isfinite(value); });
+    if (extra == ExtraTensors::kIgnore && odd != values.back().end())
+      fail_input("{}: {} holds {} at element {}; training cannot start from it", path, p->name, *odd,
+                 odd - values.back().begin());
+  }
   for (std::size_t i = 0; i < values.size(); ++i) parameters[i]->value.from_host(ctx, values[i]);
   return ignored;
 }

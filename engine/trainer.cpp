@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -29,8 +30,10 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-// Between unasked saves of `last`, at the ends of epochs: what a crash may cost.
-constexpr std::chrono::seconds kSaveInterval{300};
+// Between unasked saves of `last`: what a crash may cost. Saving takes at most a fiftieth of the time.
+constexpr std::chrono::duration<double> kLongestUnsaved{300.0};
+constexpr std::chrono::duration<double> kShortestUnsaved{1.0};
+constexpr double kUnsavedPerSave = 50.0;
 
 void check_config(const Config& config) {
   const TrainConfig& t = config.train;
@@ -42,9 +45,12 @@ void check_config(const Config& config) {
         t.patience);
 }
 
+// An incomplete one, left by a kill during the first save, is none: nothing can go on from it.
 bool has_checkpoints(const std::string& folder) {
   std::error_code status;
-  return fs::is_directory(folder, status) && !fs::is_empty(folder, status);
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, status))
+    if (is_complete_checkpoint(entry.path().string())) return true;
+  return false;
 }
 
 void check_unchanged(const std::string& checkpoint, Config now) {
@@ -80,7 +86,8 @@ class Run {
   void end_of_epoch();
   void validate_epoch(std::int64_t epoch);
   void save(const std::string& name);
-  [[noreturn]] void diverged(const LossValues& loss, double norm) const;
+  bool save_is_due() const;
+  [[noreturn]] void diverged(std::int64_t step, std::int64_t epoch, const std::string& facts) const;
 
   const TrainRequest& request_;
   Config config_;
@@ -95,8 +102,9 @@ class Run {
   TrainingState state_;
   std::unique_ptr<MetricsLog> log_;
   std::unique_ptr<Progress> progress_;
-  Clock::time_point saved_ = Clock::now();
-  double last_loss_ = std::numeric_limits<double>::quiet_NaN();
+  std::optional<Clock::time_point> saved_;  // `last`, by this process or the one it goes on from
+  std::chrono::duration<double> save_took_{0.0};
+  LossValues last_loss_{.loss = std::numeric_limits<double>::quiet_NaN()};
 };
 
 void Run::open() {
@@ -161,6 +169,7 @@ void Run::restore(const std::string& checkpoint) {
                state_.schedule_batches == 0 ? "no schedule"
                                             : fmt::format("a schedule of {}", state_.schedule_batches),
                scheduled == 0 ? "none" : fmt::format("one of {}", scheduled));
+  saved_ = Clock::now();
   if (state_.position > batches_->per_epoch())
     fail_input("{}/state.json: data_position is {}, but an epoch has {} batches", checkpoint, state_.position,
                batches_->per_epoch());
@@ -208,12 +217,12 @@ bool Run::finished() const {
   return state_.stopped_early || state_.epoch > (batches_->is_scheduled() ? 1 : config_.train.epochs);
 }
 
-void Run::diverged(const LossValues& loss, double norm) const {
+void Run::diverged(std::int64_t step, std::int64_t epoch, const std::string& facts) const {
   const std::string last = find_complete(checkpoints_, "last");
   fail(ErrorKind::kRunFailed,
-       "training diverged at step {} (epoch {}): loss {}, cca {}, kl {}, gradient norm {}; {}; lower "
-       "train.learning_rate, or set train.clip_norm or model.log_variance_clamp",
-       state_.step + 1, state_.epoch, loss.loss, loss.cca, loss.kl, norm,
+       "training diverged at step {} (epoch {}): {}; {}; lower train.learning_rate, or set train.clip_norm or "
+       "model.log_variance_clamp",
+       step, epoch, facts,
        last.empty() ? "there was no checkpoint yet" : "the last good checkpoint is " + last);
 }
 
@@ -227,7 +236,11 @@ void Run::one_step() {
                            .view = 0};
   const LossValues loss = step_.forward_backward(*ctx_, *model_, data_.dataset, rows, dropout);
   const double norm = gradient_norm(*ctx_, parameters_);
-  if (!std::isfinite(loss.loss) || !std::isfinite(norm)) diverged(loss, norm);
+  if (!std::isfinite(loss.loss) || !std::isfinite(norm))
+    diverged(state_.step + 1, state_.epoch, fmt::format("loss {}, cca {}, kl {}, gradient norm {}", loss.loss, loss.cca,
+                                          loss.kl, norm));
+  // Here the weights are known to be good, and the step they are about to take can be done again from them.
+  if (save_is_due()) save("last");
 
   const std::int64_t t = state_.step + 1;
   const std::int64_t pass = batches_->per_pass();
@@ -238,7 +251,7 @@ void Run::one_step() {
 
   state_.step = t;
   ++state_.position;
-  last_loss_ = loss.loss;
+  last_loss_ = loss;
   const StepMetrics metrics{.step = t,
                             .epoch = state_.epoch,
                             .loss = loss,
@@ -257,13 +270,24 @@ void Run::end_of_epoch() {
     validate_epoch(epoch);
   if (config_.train.checkpoint_every > 0 && epoch % config_.train.checkpoint_every == 0)
     save(fmt::format("epoch-{:06}", epoch));
-  if (!finished() && Clock::now() - saved_ >= kSaveInterval) save("last");
 }
 
 void Run::validate_epoch(std::int64_t epoch) {
+  const LossValues& loss = last_loss_;
+  ValidationResult result;
   optimizer_->swap_average();
-  const ValidationResult result = validate(*ctx_, *model_, data_, data_.validation, config_);
+  try {
+    result = validate(*ctx_, *model_, data_, data_.validation, config_);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kRunFailed) throw;
+    diverged(state_.step, epoch, fmt::format("loss {}, cca {}, kl {}, and the weights after it cannot be validated: {}",
+                                      loss.loss, loss.cca, loss.kl, error.what()));
+  }
   optimizer_->swap_average();
+  if (!std::isfinite(result.loss.loss))
+    diverged(state_.step, epoch,
+             fmt::format("loss {}, cca {}, kl {}, but on the validation part loss {}, cca {}, kl {}", loss.loss,
+                         loss.cca, loss.kl, result.loss.loss, result.loss.cca, result.loss.kl));
   log_->write_validation(state_.step, epoch, result);
   const EvaluationResult& r = result.retrieval;
   progress_->note(
@@ -284,14 +308,23 @@ void Run::validate_epoch(std::int64_t epoch) {
   }
 }
 
+bool Run::save_is_due() const {
+  if (!saved_) return true;
+  const std::chrono::duration<double> gone = Clock::now() - *saved_;
+  return gone >= std::clamp(kUnsavedPerSave * save_took_, kShortestUnsaved, kLongestUnsaved);
+}
+
 void Run::save(const std::string& name) {
+  const Clock::time_point begin = Clock::now();
   save_checkpoint(*ctx_, checkpoints_, name,
                   {.config = config_,
                    .data = data_,
                    .parameters = parameters_,
                    .optimizer = *optimizer_,
                    .state = state_});
-  if (name == "last") saved_ = Clock::now();
+  if (name != "last") return;
+  saved_ = Clock::now();
+  save_took_ = *saved_ - begin;
 }
 
 TrainResult Run::train() {
@@ -309,7 +342,7 @@ TrainResult Run::train() {
   if (!nothing_left) save("last");
   return {.epoch = state_.epoch - 1,
           .step = state_.step,
-          .loss = last_loss_,
+          .loss = last_loss_.loss,
           .stopped_early = state_.stopped_early};
 }
 

@@ -72,7 +72,7 @@ void evaluate_inputs(const Options& o) {
   report.result = evaluate_retrieval(ctx, in, eval);
   report.songs = n;
   report.train_songs = in.train_n;
-  print(report, o.json);
+  print(report, /*json=*/true);
 }
 
 void write_embeddings(Session& session, const std::string& path) {
@@ -165,7 +165,7 @@ void register_evaluate(CLI::App& app) {
   command->add_flag("--json", options->json, "one JSON object on standard output");
   command->add_option("--embeddings", options->embeddings, "write every song's head outputs (safetensors)");
   command->add_option("--inputs", options->inputs,
-                      "score these head outputs instead of a checkpoint (safetensors)");
+                      "score these head outputs instead of a checkpoint (safetensors); prints JSON");
   command->add_option("--config", options->config, "configuration for --inputs");
   command->callback([options] {
     if (options->inputs.empty()) return evaluate_checkpoint(*options);

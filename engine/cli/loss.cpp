@@ -135,6 +135,9 @@ void run(const Options& options) {
     wide = wide || info->dtype == DType::kF64;
     if (shape.empty()) shape = info->shape;
   }
+  if (config.loss.lambda > 0.0 && config.loss.cca.form == CcaForm::kProjection)
+    for (const char* name : {"cca.projection1", "cca.projection2"})
+      if (file.find(name) == nullptr) missing.push_back(name);
   if (!missing.empty())
     fail_input("{}: the configured loss needs {}, which {} missing", options.inputs, joined(missing, ", "),
                missing.size() == 1 ? "is" : "are");

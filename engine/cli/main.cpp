@@ -35,6 +35,19 @@ void restart_with_short_spins(char** argv) {
   execv("/proc/self/exe", argv);  // returns only where it failed: then long spins it is
 }
 
+// CLI11 says of a misspelt command only that one is required.
+std::string usage_message(CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  std::string commands;
+  bool known = argc < 2 || argv[1][0] == '-';
+  for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
+    known = known || command->get_name() == argv[1];
+    commands += " " + command->get_name();
+  }
+  if (known) return std::string(error.what()) + "; see emer --help";
+  return std::string("there is no command '") + argv[1] + "'; the commands are" + commands +
+         "; see emer --help";
+}
+
 void register_commands(CLI::App& app) {
   using namespace emer::cli;
 #ifdef EMER_COMMAND_PREPARE
@@ -87,7 +100,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& request) {  // --help, --version
     return app.exit(request);
   } catch (const CLI::ParseError& error) {
-    return report(std::string(error.what()) + "; see emer --help", emer::ErrorKind::kUsage);
+    return report(usage_message(app, error, argc, argv), emer::ErrorKind::kUsage);
   } catch (const emer::Error& error) {
     return report(error.what(), error.kind());
   } catch (const std::bad_alloc&) {

@@ -177,6 +177,20 @@ TEST(Deam, DetectsSwappedStaticColumnsInTheFirstYearOnly) {
   EXPECT_EQ(text.find("above 1000"), std::string::npos) << text;
 }
 
+TEST(Deam, ChecksTheStaticAveragesOfTheReleaseUnasked) {
+  const TemporaryFolder folder;
+  const DeamPaths paths = write_deam(folder);
+  const std::string name =
+      "DEAM_Annotations/annotations/annotations averaged per song/song_level/"
+      "static_annotations_averaged_songs_1_2000.csv";
+  folder.write(name, "song_id, valence_mean, valence_std, arousal_mean, arousal_std\n2,x,1,4,1\n");
+  const ImportResult spoilt = prepare_deam(paths, {});
+  EXPECT_TRUE(contains(spoilt.report.text(), "static ratings were not checked: "));
+  EXPECT_EQ(spoilt.dataset.size(), 8);
+  folder.write(name, "song_id, valence_mean, valence_std, arousal_mean, arousal_std\n2,5,1,4,1\n");
+  EXPECT_TRUE(contains(prepare_deam(paths, {}).dataset.metadata.at("inputs"), "songs_1_2000.csv"));
+}
+
 TEST(Deam, WarnsOfRescaledRatingsAndLostMetadata) {
   const TemporaryFolder folder;
   DeamPaths paths = write_deam(folder);

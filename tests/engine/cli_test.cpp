@@ -47,7 +47,7 @@ class Cli : public ::testing::Test {
 
 TEST_F(Cli, WrongUsageIsTwo) {
   EXPECT_TRUE(fails(2, {}, {"subcommand"}));
-  EXPECT_TRUE(fails(2, {"tran"}, {"--help"}));
+  EXPECT_TRUE(fails(2, {"tran"}, {"'tran'", " train ", "--help"}));
   EXPECT_TRUE(fails(2, {"train"}, {"CONFIG"}));
   EXPECT_TRUE(fails(2, {"train", small(), "--bogus"}, {"--bogus"}));
   EXPECT_TRUE(fails(2, {"train", small(), "--resume"}, {"--run"}));
@@ -235,7 +235,7 @@ TEST_F(Cli, LossComputesInTheInputsPrecisionAndRefusesBadTensors) {
   EXPECT_TRUE(fails(3, command, {"emotion.mean", "nan", "element 3"}));
   write("emotion.mean", {2, 2}, 0);
   EXPECT_TRUE(fails(3, {"loss", yaml, "--inputs", path, "--set", "loss.lambda=0.5"},
-                    {"music.embedding", "emotion.embedding", "missing"}));
+                    {"music.embedding", "emotion.embedding", "cca.projection1", "cca.projection2", "missing"}));
 }
 
 TEST_F(Cli, InfoIsJsonAndTheReferenceIsTheCommittedFile) {

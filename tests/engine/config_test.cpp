@@ -177,6 +177,8 @@ TEST(Config, KeysThatContradictEachOtherAreRefused) {
   EXPECT_TRUE(
       refuses_yaml("data: {split: {method: kfold, folds: 5, fold: 5}}", {"data.split.fold is 5", "0 to 4"}));
   EXPECT_TRUE(refuses_yaml("data: {split: {method: file}}", {"data.split.path"}));
+  EXPECT_TRUE(refuses_yaml("data: {split: {train: 1.1}}", {"run.yaml:1:23", "<= 1"}));
+  EXPECT_EQ(parse("data: {split: {train: 1.0}}").data.split.train, 1.0);  // all songs train
   EXPECT_TRUE(refuses_yaml("train: {weight_decay: 0.1}", {"train.weight_decay", "adamw"}));
   EXPECT_TRUE(
       refuses_yaml("train: {epochs: 3, schedule: {kind: cosine, warmup_epochs: 3}}", {"warmup_epochs"}));

@@ -44,10 +44,10 @@ class EvaluateInputs : public ::testing::Test {
 TEST_F(EvaluateInputs, PrintsTheGoldenRanksAsJson) {
   const json expected = json::parse(test::read_text(test::golden("evaluation.expected.json")));
   const std::string call =
-      "evaluate --json --inputs " + test::golden("evaluation.inputs.safetensors") +
+      "evaluate --inputs " + test::golden("evaluation.inputs.safetensors") +
       config("lambda: 0.3, standardise_terms: false, tie_rule: by_index, kl_orientation: released");
   for (const auto& [set, key] :
-       {std::pair{" --set eval.bootstrap=20", "lambda 0.3 released"},
+       {std::pair{" --set eval.bootstrap=20 --json", "lambda 0.3 released"},
         std::pair{" --set eval.kl_orientation=query --set eval.lambda=1.0", "lambda 1.0 query"}}) {
     const auto result = run_emer(folder_, call + set);
     ASSERT_EQ(result.exit_code, 0) << result.err;

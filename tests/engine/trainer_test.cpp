@@ -181,12 +181,20 @@ TEST(Trainer, AMlpOverRatingsNeedsEqualLengths) {
 
 TEST(Trainer, DivergenceStopsWithTheStepAndKeepsTheLastGoodCheckpoint) {
   test::TemporaryFolder folder;
-  const std::string data = test::small_data(folder), run = folder / "run";
+  const std::string data = test::small_data(folder), run = folder / "run", blown = folder / "blown";
   // Log variances of a thousand overflow exp() in the second step.
   EXPECT_TRUE(test::refuses(
-      ErrorKind::kRunFailed, {"diverged at step", "loss", "cca", "kl", "no checkpoint yet"},
-      [&] { train({.config = test::small_config(data, {"train.learning_rate=1e6"}), .run_folder = run}); }));
-  EXPECT_FALSE(fs::exists(run + "/checkpoints/last"));
+      ErrorKind::kRunFailed, {"diverged at step 2", "loss", "cca", "kl", blown + "/checkpoints/last"},
+      [&] { train({.config = test::small_config(data, {"train.learning_rate=1e6"}), .run_folder = blown}); }));
+  // What is kept are the weights before the step that spoilt them, and training can go on from them.
+  const nlohmann::json state =
+      nlohmann::json::parse(test::read_text(blown + "/checkpoints/last/state.json"));
+  EXPECT_EQ(state["step"], 0);
+  EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed, {"diverged at step 2"}, [&] {
+    train({.config = test::small_config(data, {"train.learning_rate=1e6"}),
+           .run_folder = blown,
+           .resume = true});
+  }));
 
   EXPECT_TRUE(test::refuses(ErrorKind::kStopped, {"step 2"}, [&] {
     train({.config = test::small_config(data), .run_folder = run, .should_stop = stop_after(2)});
@@ -206,6 +214,49 @@ TEST(Trainer, DivergenceStopsWithTheStepAndKeepsTheLastGoodCheckpoint) {
     train({.config = test::small_config(data), .run_folder = run, .resume = true});
   }));
   EXPECT_EQ(test::read_text(weights), before);
+}
+
+// One step an epoch: the validation is the first to meet the spoilt weights.
+TEST(Trainer, DivergenceFoundByTheValidationKeepsTheLastGoodCheckpointToo) {
+  test::TemporaryFolder folder;
+  const std::string run = folder / "run";
+  const Config config = test::small_config(test::small_data(folder),
+                                           {"train.learning_rate=1e30", "train.batch_size=64"});
+  EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed,
+                            {"diverged at step 1 (epoch 1)", "loss", "cca", "kl", "checkpoints/last"},
+                            [&] { train({.config = config, .run_folder = run}); }));
+  EXPECT_TRUE(fs::exists(run + "/checkpoints/last/state.json"));
+  EXPECT_FALSE(fs::exists(run + "/checkpoints/best"));
+}
+
+TEST(Trainer, AKillDuringTheFirstSaveLeavesTheFolderUsable) {
+  test::TemporaryFolder folder;
+  const std::string run = folder / "run";
+  fs::create_directories(run + "/checkpoints/last.new");
+  test::write_text(run + "/checkpoints/last.new/model.safetensors", "half");
+  const Config config = test::small_config(test::small_data(folder), {"train.epochs=1"});
+  EXPECT_TRUE(test::refuses(ErrorKind::kUsage, {"without --resume"},
+                            [&] { train({.config = config, .run_folder = run, .resume = true}); }));
+  EXPECT_EQ(train({.config = config, .run_folder = run}).step, 3);
+  EXPECT_FALSE(fs::exists(run + "/checkpoints/last.new"));
+}
+
+TEST(Trainer, WeightsToStartFromMustBeNumbers) {
+  test::TemporaryFolder folder;
+  const Config config = test::small_config(test::small_data(folder), {"train.epochs=1"});
+  train({.config = config, .run_folder = folder / "run"});
+  const SafetensorsFile file = SafetensorsFile::open(folder / "run/checkpoints/last/model.safetensors");
+  SafetensorsWriter writer;
+  for (const TensorInfo& info : file.tensors()) {
+    std::vector<float> values = file.read<float>(info.name);
+    if (info.name == "cca.projection2") values[3] = NAN;
+    writer.add(info.name, info.shape, std::span<const float>(values));
+  }
+  writer.write(folder / "weights.safetensors");
+  EXPECT_TRUE(test::refuses_input({"weights.safetensors", "cca.projection2", "element 3"}, [&] {
+    train({.config = config, .run_folder = folder / "next", .init = folder / "weights.safetensors"});
+  }));
+  EXPECT_FALSE(fs::exists(folder / "next"));
 }
 
 TEST(Trainer, EarlyStoppingEndsTheRunAndBestIsTheBest) {
