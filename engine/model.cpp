@@ -57,6 +57,45 @@ EncoderConfig encoder_config(const ModelConfig& model, const ViewConfig& view, c
   return config;
 }
 
+namespace {
+
+double dense(double in, double out) { return (in + 1) * out; }
+
+double weights(const EncoderConfig& c) {
+  const double hidden = c.gru_hidden, d = c.embedding_dim;
+  double count = 0, width = c.input_width;
+  if (c.kind == EncoderKind::kBiGru) {
+    count += 2 * 3 * (dense(width, hidden) + dense(hidden, hidden));
+    width = 2 * hidden;
+  }
+  for (const int next : c.widths) {
+    count += dense(width, next);
+    width = next;
+  }
+  return count + dense(width, d) + 3 * dense(d, d);
+}
+
+}  // namespace
+
+void check_model_fits(const Config& config, const InputShape& shape, double memory_bytes) {
+  const ModelConfig& model = config.model;
+  double count =
+      weights(encoder_config(model, model.music, "music", shape.music_steps, shape.music_width)) +
+      weights(
+          encoder_config(model, model.emotion, "emotion", shape.emotion_steps, InputShape::kEmotionWidth));
+  if (config.loss.lambda > 0.0 && config.loss.cca.form == CcaForm::kProjection)
+    count += 2.0 * model.embedding_dim * model.embedding_dim;
+  const double copies = config.train.ema > 0.0 ? 5 : 4;  // weight, gradient, two moments, average
+  const double bytes = copies * sizeof(float) * count;
+  constexpr double kGiB = 1 << 30;
+  if (bytes > memory_bytes)
+    fail_usage(
+        "a model of {:.0f} weights needs {:.1f} GiB for them, their gradients and moments, this machine has "
+        "{:.1f} GiB of memory; lower model.music.widths, model.emotion.widths, model.gru.hidden or "
+        "model.embedding_dim",
+        count, bytes / kGiB, memory_bytes / kGiB);
+}
+
 template <class Real>
 DualEncoder<Real>::DualEncoder(Context& ctx, const Config& config, const InputShape& shape) : shape_(shape) {
   const ModelConfig& model = config.model;

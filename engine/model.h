@@ -21,6 +21,10 @@ namespace emer {
 EncoderConfig encoder_config(const ModelConfig& model, const ViewConfig& view, const std::string& name,
                              int steps, int width);
 
+// Error(kUsage) where training the model takes more than that memory: allocations beyond it would not fail, the
+// system would kill the program.
+void check_model_fits(const Config& config, const InputShape& shape, double memory_bytes);
+
 // Instantiated for float (all devices) and double (CPU, for checking).
 template <class Real>
 class DualEncoder {

@@ -23,6 +23,9 @@ void check_equal_lengths(const Dataset& dataset, const std::vector<std::int32_t>
 }
 
 void check_views(const Config& config, const Dataset& dataset) {
+  if (dataset.music_width == 0)
+    fail_input("{}: the data set holds ratings alone, no music; prepare it again with --features",
+               config.data.path.empty() ? dataset.name : config.data.path);
   if (config.model.music.kind == ViewKind::kMlp && dataset.music_is_sequence())
     check_equal_lengths(dataset, dataset.music_length, dataset.music_steps, "music", "use bigru");
   if (config.model.emotion.kind == ViewKind::kMlp)
@@ -92,6 +95,15 @@ PreparedData prepare_data(const Config& config, Dataset dataset, const Split& sp
   check_views(config, data.dataset);
   data.split = split;
   fill_rows(data);
+  const auto check_there = [](bool wanted, const Standardisation& stored, const char* view) {
+    if (wanted && stored.mean.empty())
+      fail_input(
+          "the checkpoint's standardisation.safetensors is missing or lacks {}; the model cannot be used "
+          "without it",
+          view);
+  };
+  check_there(config.data.standardise, music, "music");
+  check_there(config.data.standardise_emotion, emotion, "emotion");
   data.music_standardisation = music;
   data.emotion_standardisation = emotion;
   if (!music.mean.empty()) {

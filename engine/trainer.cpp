@@ -1,6 +1,7 @@
 #include "engine/trainer.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -141,6 +142,9 @@ void Run::open() {
           ? Batches::shuffled(songs, config_.train.batch_size, static_cast<std::uint64_t>(config_.train.seed))
           : Batches::scheduled(load_schedule(request_.schedule, songs), songs, config_.train.batch_size);
 
+  if (ctx_->device() == DeviceKind::kCpu)
+    check_model_fits(config_, input_shape(data_.dataset),
+                     static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE)));
   model_ = std::make_unique<DualEncoder<float>>(*ctx_, config_, input_shape(data_.dataset));
   parameters_ = model_->parameters();
   model_->initialise(*ctx_, static_cast<std::uint64_t>(config_.train.seed));

@@ -139,6 +139,17 @@ TEST(DatasetFiles, PatchesOfTheFormatAreAccepted) {
   EXPECT_EQ(parse_dataset(writer.serialise(), "x").emotion, (std::vector<float>{3, 4}));
 }
 
+TEST(DatasetFiles, TensorsWithoutMetadataAreEnough) {
+  SafetensorsWriter writer;
+  writer.add("song_id", {1}, std::vector<std::int64_t>{5});
+  writer.add("emotion", {1, 1, 2}, std::vector<float>{3, 4});
+  writer.add("emotion_length", {1}, std::vector<std::int32_t>{1});
+  EXPECT_EQ(parse_dataset(writer.serialise(), "x").emotion, (std::vector<float>{3, 4}));
+  writer.set_metadata("format", "emer-weights-1");
+  EXPECT_NE(input_error([&] { parse_dataset(writer.serialise(), "x"); }).find("emer-weights-1"),
+            std::string::npos);
+}
+
 TEST(DatasetFiles, RefusesWhatIsNotADataset) {
   SafetensorsWriter plain;
   plain.add("song_id", {1}, std::vector<std::int64_t>{1});

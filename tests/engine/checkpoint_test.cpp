@@ -89,6 +89,8 @@ TEST_F(CheckpointTest, BrokenFilesAreNamed) {
   test::write_text(last_ + "/model.safetensors", model);
   fs::remove(last_ + "/optimizer.safetensors");
   EXPECT_TRUE(resume_refuses({"optimizer.safetensors"}));
+  fs::remove(last_ + "/standardisation.safetensors");
+  EXPECT_TRUE(resume_refuses({"standardisation.safetensors", "music"}));
 }
 
 TEST_F(CheckpointTest, InitTakesWeightsOfAnotherRunAndSaysWhatIsMissing) {

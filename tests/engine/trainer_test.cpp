@@ -259,6 +259,40 @@ TEST(Trainer, WeightsToStartFromMustBeNumbers) {
   EXPECT_FALSE(fs::exists(folder / "next"));
 }
 
+TEST(Trainer, AModelBeyondTheMemoryIsRefusedAndCountedExactly) {
+  Config config = parse_config(
+      "model: {music: {widths: [7, 5]}, emotion: {widths: [6]}, gru: {hidden: 4}, embedding_dim: 3}\n", "c");
+  const InputShape shape{0, 9, 12};
+  Context ctx;
+  std::size_t count = 0;
+  DualEncoder<float> model(ctx, config, shape);
+  for (const Parameter<float>* p : model.parameters()) count += static_cast<std::size_t>(p->value.size());
+  const double bytes = 16.0 * static_cast<double>(count);  // four copies of float32
+  check_model_fits(config, shape, bytes);
+  EXPECT_TRUE(test::refuses(ErrorKind::kUsage, {std::to_string(count) + " weights", "model.embedding_dim"},
+                            [&] { check_model_fits(config, shape, bytes - 1); }));
+
+  test::TemporaryFolder folder;
+  const std::string run = folder / "run";
+  config = test::small_config(test::small_data(folder),
+                              {"model.embedding_dim=65536", "model.music.widths=[65536, 65536, 65536, 65536, "
+                               "65536, 65536, 65536, 65536, 65536, 65536, 65536, 65536, 65536, 65536]"});
+  EXPECT_TRUE(test::refuses(ErrorKind::kUsage, {"GiB of memory"},
+                            [&] { train({.config = config, .run_folder = run}); }));
+  EXPECT_FALSE(fs::exists(run));
+}
+
+TEST(Trainer, RatingsAloneCannotBeTrainedOn) {
+  test::TemporaryFolder folder;
+  Dataset songs = make_synthetic({.songs = 40, .width = 6});
+  songs.music.clear();
+  songs.music_width = 0;
+  save_dataset(songs, folder / "ratings.safetensors");
+  EXPECT_TRUE(test::refuses_input({"ratings.safetensors", "ratings alone", "--features"}, [&] {
+    train({.config = test::small_config(folder / "ratings.safetensors"), .run_folder = folder / "run"});
+  }));
+}
+
 TEST(Trainer, EarlyStoppingEndsTheRunAndBestIsTheBest) {
   test::TemporaryFolder folder;
   const std::string run = folder / "run";
