@@ -74,6 +74,23 @@ Standardisation read_standardisation(const SafetensorsFile& file, const std::str
   return s;
 }
 
+// state.json, which makes the folder a checkpoint, comes last.
+void write_contents(Context& ctx, const std::string& folder, const CheckpointContents& c) {
+  save_weights(ctx, c.parameters, folder + "/model.safetensors");
+  c.optimizer.save(ctx, folder + "/optimizer.safetensors");
+  if (c.optimizer.has_average()) c.optimizer.save_average(ctx, folder + "/ema.safetensors");
+  if (!c.data.music_standardisation.mean.empty() || !c.data.emotion_standardisation.mean.empty()) {
+    SafetensorsWriter writer;
+    writer.set_metadata("format", "emer-standardisation-1");
+    add_standardisation(writer, "music", c.data.music_standardisation);
+    add_standardisation(writer, "emotion", c.data.emotion_standardisation);
+    writer.write(folder + "/standardisation.safetensors");
+  }
+  write_file_atomically(folder + "/config.yaml", dump(c.config));
+  save_split(c.data.split, folder + "/split.json");
+  write_file_atomically(folder + "/state.json", state_json(c).dump(2) + "\n");
+}
+
 }  // namespace
 
 void save_checkpoint(Context& ctx, const std::string& folder, const std::string& name,
@@ -91,19 +108,13 @@ void save_checkpoint(Context& ctx, const std::string& folder, const std::string&
   remove_folder(old);
   make_folders(fresh);
 
-  save_weights(ctx, c.parameters, fresh + "/model.safetensors");
-  c.optimizer.save(ctx, fresh + "/optimizer.safetensors");
-  if (c.optimizer.has_average()) c.optimizer.save_average(ctx, fresh + "/ema.safetensors");
-  if (!c.data.music_standardisation.mean.empty() || !c.data.emotion_standardisation.mean.empty()) {
-    SafetensorsWriter writer;
-    writer.set_metadata("format", "emer-standardisation-1");
-    add_standardisation(writer, "music", c.data.music_standardisation);
-    add_standardisation(writer, "emotion", c.data.emotion_standardisation);
-    writer.write(fresh + "/standardisation.safetensors");
+  try {
+    write_contents(ctx, fresh, c);
+  } catch (...) {  // a full disk: what is half there would only keep it full
+    std::error_code ignored;
+    fs::remove_all(fresh, ignored);
+    throw;
   }
-  write_file_atomically(fresh + "/config.yaml", dump(c.config));
-  save_split(c.data.split, fresh + "/split.json");
-  write_file_atomically(fresh + "/state.json", state_json(c).dump(2) + "\n");
 
   if (fs::exists(path)) move_folder(path, old);
   move_folder(fresh, path);

@@ -215,7 +215,7 @@ void add_eval(std::vector<Key>& k) {
                "of the CCA fitted on the training embeddings", ""});
   k.push_back({"eval.seed", EMER_INT(eval.seed, 0, std::numeric_limits<std::int64_t>::max()), "-",
                "of the resampling", ""});
-  k.push_back({"eval.bootstrap", EMER_INT(eval.bootstrap, 0, kIntMax), "resamples",
+  k.push_back({"eval.bootstrap", EMER_INT(eval.bootstrap, 0, 1000000), "resamples",
                "for confidence intervals; 0 = none", ""});
 }
 

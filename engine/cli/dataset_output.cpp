@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 
 #include "core/file.h"
 
@@ -14,7 +15,7 @@ void add_shard_option(CLI::App& command, std::int64_t& shard_songs) {
       .add_option(
           "--shard-songs", shard_songs,
           "split into NAME-00001-of-00004.safetensors, ... of at most so many songs; 0 writes one file")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
 }
 

@@ -2,11 +2,14 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "core/build_info.h"
 #include "core/check.h"
@@ -33,6 +36,25 @@ void restart_with_short_spins(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
   if (setenv("GOMP_SPINCOUNT", "1000", 0) != 0) return;
   execv("/proc/self/exe", argv);  // returns only where it failed: then long spins it is
+}
+
+// --set takes any number of key=value texts, but never what follows them: `--set a=1 b=2 CONFIG` becomes
+// `--set a=1 --set b=2 CONFIG`. Last argument first, as CLI11 wants them.
+std::vector<std::string> reversed_arguments(int argc, char** argv) {
+  const auto assigns = [](const std::string& text) {
+    const std::size_t equals = text.find('=');
+    return equals != std::string::npos && equals > 0 &&
+           text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_.") == equals;
+  };
+  std::vector<std::string> arguments;
+  bool after_set = false;
+  for (int i = 1; i < argc; ++i) {
+    if (after_set && arguments.back() != "--set" && assigns(argv[i])) arguments.emplace_back("--set");
+    arguments.emplace_back(argv[i]);
+    after_set = arguments.back() == "--set" ||
+                (arguments.size() > 1 && arguments[arguments.size() - 2] == "--set");
+  }
+  return {arguments.rbegin(), arguments.rend()};
 }
 
 // CLI11 says of a misspelt command only that one is required.
@@ -95,7 +117,11 @@ int main(int argc, char** argv) {
       "5 stopped by a signal after saving.");
   register_commands(app);
   try {
-    app.parse(argc, argv);
+    app.parse(reversed_arguments(argc, argv));
+    // What was asked for is on standard output or the command has failed: a full disk, a closed pipe.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+      return report(std::string("cannot write to standard output: ") + std::strerror(errno),
+                    emer::ErrorKind::kRunFailed);
     return 0;
   } catch (const CLI::Success& request) {  // --help, --version
     return app.exit(request);

@@ -1,5 +1,6 @@
 // emer prepare deam|pmemo|emomusic|features: raw downloads to a prepared data set.
 #include <CLI/CLI.hpp>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -27,7 +28,7 @@ void add_output(CLI::App& command, Output& output) {
 
 void add_steps(CLI::App& command, int& steps) {
   command.add_option("--steps", steps, "ratings kept from the start of each song; 0 keeps all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, std::numeric_limits<int>::max()))
       ->capture_default_str();
 }
 

@@ -11,6 +11,15 @@
 
 namespace emer::cli {
 
+namespace {
+
+// CLI11 would take -1 for the largest unsigned number.
+std::string whole_number(const std::string& text) {
+  return text.starts_with('-') ? "a whole number from 0 is needed, not " + text : std::string();
+}
+
+}  // namespace
+
 void register_synth(CLI::App& app) {
   struct Options {
     SyntheticConfig config;
@@ -22,6 +31,7 @@ void register_synth(CLI::App& app) {
   command->add_option("--out", options->out, "file to write (NAME.safetensors)")->required();
   command->add_option("--songs", options->config.songs, "number of songs")->capture_default_str();
   command->add_option("--seed", options->config.seed, "one seed, one data set, bit for bit")
+      ->check(whole_number)
       ->capture_default_str();
   command->add_option("--width", options->config.width, "features a vector")->capture_default_str();
   command->add_flag("--sequence", options->config.sequence, "feature sequences instead of song vectors");

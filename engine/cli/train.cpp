@@ -66,7 +66,8 @@ void register_train(CLI::App& app) {
   command
       ->add_option("--set", options->set,
                    "key=value over the file, for example train.epochs=20; more than one is fine")
-      ->type_name("KEY=VALUE");
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
   command->add_flag("--resume", options->resume, "go on from the run folder's last checkpoint, exactly");
   command->add_option("--init", options->init, "start from these weights (safetensors)");
   command->add_option("--schedule", options->schedule, "JSON batches instead of shuffling");

@@ -1,7 +1,9 @@
 #include "engine/checkpoint.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <filesystem>
 
 #include "tests/engine/run_support.h"
@@ -51,6 +53,25 @@ TEST_F(CheckpointTest, ResumingAfterAnInterruptedReplacementKeepsGoing) {
   EXPECT_EQ(find_complete(checkpoints_, "last"), last_);
   EXPECT_FALSE(fs::exists(last_ + ".old"));
   EXPECT_FALSE(fs::exists(last_ + ".new"));
+}
+
+// Files may not grow beyond a few thousand bytes, which the weights of this model do.
+TEST_F(CheckpointTest, AFailedSaveLeavesNothingHalfWritten) {
+  Config wide = config_;
+  wide.model.embedding_dim = 64;
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{6000, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const auto refused =
+      test::refuses(ErrorKind::kRunFailed, {"cannot write", "model.safetensors"},
+                    [&] { train({.config = wide, .run_folder = folder_ / "full"}); });
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_TRUE(refused);
+  EXPECT_TRUE(fs::is_directory(folder_ / "full/checkpoints"));
+  EXPECT_TRUE(fs::is_empty(folder_ / "full/checkpoints"));
 }
 
 TEST_F(CheckpointTest, EveryWrongTensorIsNamedAtOnce) {

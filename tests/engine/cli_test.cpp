@@ -60,6 +60,26 @@ TEST_F(Cli, WrongUsageIsTwo) {
   EXPECT_TRUE(
       fails(2, {"train", config("odd.yaml", "\"a\\nb\": 1\n"), "--run", folder_ / "r"}, {"odd.yaml:1:1"}));
   EXPECT_TRUE(fails(2, {"info", "--json", "--config-reference"}, {"--json"}));
+  EXPECT_TRUE(fails(2, {"synth", "--out", folder_ / "s.safetensors", "--seed", "-1"}, {"--seed", "-1"}));
+}
+
+TEST_F(Cli, SetMayStandAnywhereAndTakesSeveral) {
+  const std::string run = folder_ / "run";
+  ASSERT_EQ(emer_run({"train", "--set", "train.epochs=1", "train.seed=7", small(), "--run", run}).code, 0);
+  const std::string config = test::read_text(run + "/config.yaml");
+  EXPECT_NE(config.find("epochs: 1\n"), std::string::npos);
+  EXPECT_NE(config.find("seed: 7\n"), std::string::npos);
+  EXPECT_EQ(emer_run({"evaluate", "--set", "eval.lambda=0", "eval.bootstrap=5", run}).code, 0);
+  EXPECT_EQ(emer_run({"evaluate", run, "--set", "eval.lambda=0", "eval.bootstrap=5"}).code, 0);
+  EXPECT_TRUE(fails(2, {"evaluate", run, "--set", "eval.lamda=0"}, {"eval.lambda"}));
+  EXPECT_TRUE(fails(2, {"evaluate", run, "--set"}, {"--set"}));
+}
+
+TEST_F(Cli, LostStandardOutputIsAFailure) {
+  test::write_text(folder_ / "full.sh", std::string("exec '") + EMER_BINARY + "' info >/dev/full\n");
+  const test::Finished got = test::run_program({"/bin/sh", folder_ / "full.sh"});
+  EXPECT_EQ(got.code, 1);
+  EXPECT_EQ(got.err.rfind("emer: error: cannot write to standard output: ", 0), 0u) << got.err;
 }
 
 TEST_F(Cli, UnreadableInputIsThree) {
