@@ -6,6 +6,7 @@
 #include "core/build_info.h"
 #include "core/check.h"
 #include "core/random.h"
+#include "core/sha256.h"
 
 namespace emer {
 
@@ -150,12 +151,16 @@ Dataset make_synthetic(const SyntheticConfig& config) {
     d.titles.push_back(fmt::format("synthetic song {}", song + 1));
     d.artists.push_back(fmt::format("synthetic artist {}", artist + 1));
   }
+  // The inputs of a generated set are its options.
+  const std::string options = fmt::format("songs {} seed {} width {} sequence {} noise {}", config.songs,
+                                          config.seed, config.width, config.sequence, config.noise);
   d.metadata = {{"format", "emer-dataset-1"},
                 {"name", d.name},
                 {"source", "generated"},
                 {"created_by", fmt::format("emer {} ({})", version(), git_hash())},
                 {"music_kind", "synthetic"},
                 {"emotion_range", "-1..1"},
+                {"checksum", sha256_hex(options)},
                 {"seed", std::to_string(config.seed)},
                 {"noise", fmt::format("{}", config.noise)}};
   return d;

@@ -229,6 +229,18 @@ FeatureTable read_features(const CsvTable& table) {
   return features;
 }
 
+namespace {
+
+// The report itself is never seen where no song is left.
+std::string why_dropped(const ImportReport& report) {
+  std::string text;
+  for (const SongsWithReason& item : report.dropped)
+    text += fmt::format("; dropped {} (ids {}): {}", item.ids.size(), first_ids(item.ids, 2), item.reason);
+  return text;
+}
+
+}  // namespace
+
 Dataset join(const RatingTable& ratings, const FeatureTable* features, ImportReport& report) {
   Dataset d;
   std::set<std::int64_t> accounted;  // songs that already have their reason
@@ -258,10 +270,11 @@ Dataset join(const RatingTable& ratings, const FeatureTable* features, ImportRep
     fail_input(
         "no song has both ratings and features: {} songs with ratings ({}) in {}, {} with complete features "
         "({}) "
-        "in {}",
+        "in {}{}",
         rated.size(), rated.empty() ? "none" : "ids " + first_ids(rated), ratings.label, described.size(),
-        described.empty() ? "none" : "ids " + first_ids(described), features->label);
-  if (d.song_id.empty()) fail_input("{}: no song has usable ratings", ratings.label);
+        described.empty() ? "none" : "ids " + first_ids(described), features->label, why_dropped(report));
+  if (d.song_id.empty())
+    fail_input("{}: no song has usable ratings{}", ratings.label, why_dropped(report));
 
   constexpr std::size_t kMostSteps = std::numeric_limits<std::int32_t>::max();
   std::size_t emotion_steps = 0, music_steps = 1;

@@ -203,6 +203,15 @@ TEST(Deam, WarnsOfRescaledRatingsAndLostMetadata) {
   EXPECT_TRUE(contains(prepare_deam(paths, {}).report.text(), "looks rescaled"));
 }
 
+TEST(Deam, SaysWhyNoSongIsLeft) {
+  const DeamTables tables = {.arousal = parse_csv("song_id,sample_1,sample_2\n2,0.1,0.2\n", "a"),
+                             .valence = parse_csv("song_id,sample_1\n2,0.1\n", "v"),
+                             .features = parse_csv("song_id,f\n2,1\n", "f"),
+                             .statics = {},
+                             .metadata = {}};
+  EXPECT_TRUE(contains(error_of([&] { import_deam(tables, {}); }), "dropped 1 (ids 2): "));
+}
+
 TEST(Deam, SaysWhichFilesItLooksFor) {
   const TemporaryFolder folder;
   DeamPaths paths = write_deam(folder);

@@ -66,6 +66,13 @@ TEST(Synthetic, DependsOnTheSeedAndNothingElse) {
 }
 
 // Features must tell of the ratings, and must not be the ratings.
+TEST(Synthetic, TheChecksumIsThatOfTheOptions) {
+  const auto checksum = [](const SyntheticConfig& c) { return make_synthetic(c).metadata.at("checksum"); };
+  EXPECT_EQ(checksum({.songs = 4}).size(), 64u);
+  EXPECT_EQ(checksum({.songs = 4}), checksum({.songs = 4}));
+  EXPECT_NE(checksum({.songs = 4}), checksum({.songs = 4, .seed = 2}));
+}
+
 TEST(Synthetic, FeaturesTellOfRatingsWithoutLeakingThem) {
   for (const bool sequence : {false, true}) {
     const Dataset d = make_synthetic({.songs = 400, .width = 64, .sequence = sequence});
