@@ -51,6 +51,7 @@ struct ModelConfig {
   GateActivation gru_activation = GateActivation::kSigmoid;
   int embedding_dim = 1024;
   Activation activation = Activation::kSoftplus;
+  Activation last_activation = Activation::kSoftplus;
   double dropout = 0.5;
   std::optional<std::array<double, 2>> log_variance_clamp;
 };

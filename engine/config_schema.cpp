@@ -108,7 +108,9 @@ void add_model(std::vector<Key>& k) {
   k.push_back({"model.embedding_dim", EMER_INT(model.embedding_dim, 1, 65536), "units",
                "width of the last dense layer and of the three heads", ""});
   k.push_back({"model.activation", EMER_CHOICE(model.activation, "softplus", "relu"), "-",
-               "behind every dense layer; the paper has softplus", ""});
+               "behind every dense layer but the last; the paper has softplus", ""});
+  k.push_back({"model.last_activation", EMER_CHOICE(model.last_activation, "softplus", "relu", "none"), "-",
+               "behind the last dense layer, which feeds the heads; the paper has softplus", ""});
   k.push_back({"model.dropout", RealField{EMER_AT(model.dropout), 0, 1, false, true}, "probability",
                "after every dense layer but the last, in training (B17)", "0"});
   k.push_back({"model.log_variance_clamp", RangeField{EMER_AT(model.log_variance_clamp)}, "ln variance",

@@ -90,6 +90,24 @@ nlohmann::ordered_json to_json(const EvaluationReport& report) {
   return out;
 }
 
+// What the figures mean, for a reader who does not think in MRR: how often the match is near the top, and
+// whether the average rank is better than chance by more than the resampling interval.
+std::string sentence(const EvaluationReport& report) {
+  const ChanceLevel chance = chance_level(report.songs);
+  const auto near_top = [](const DirectionResult& result) { return 100 * result.recall_at[2]; };
+  std::string text = fmt::format(
+      "\nGiven a song, its own emotion curve is among the first 10 of {} in {:.1f}% of queries; given a "
+      "curve, its song "
+      "in {:.1f}%; by chance {:.1f}%.",
+      report.songs, near_top(report.result.m2e), near_top(report.result.e2m), 100 * chance.recall_at[2]);
+  if (report.config.eval.bootstrap > 0) {
+    const bool both =
+        report.result.m2e.ar_interval[1] < chance.ar && report.result.e2m.ar_interval[1] < chance.ar;
+    text += both ? " Both directions rank better than chance." : " This is not clearly better than chance.";
+  }
+  return text + "\n";
+}
+
 std::string to_table(const EvaluationReport& report) {
   std::string text = fmt::format("evaluated    {}", report.source);
   if (report.step >= 0) text += fmt::format(", {} steps trained", report.step);
@@ -114,7 +132,7 @@ std::string to_table(const EvaluationReport& report) {
                       100 * chance.recall_at[1], 100 * chance.recall_at[2]);
   for (const EvaluationReport::Baseline& baseline : report.baselines)
     text += fmt::format("{}: {}\n", baseline.name, baseline.what);
-  return text;
+  return text + sentence(report);
 }
 
 }  // namespace emer

@@ -48,6 +48,7 @@ EncoderConfig encoder_config(const ModelConfig& model, const ViewConfig& view, c
   config.gru_reset = model.gru_variant;
   config.gru_activation = model.gru_activation;
   config.activation = model.activation;
+  config.last_activation = model.last_activation;
   config.dropout = static_cast<float>(view.dropout.value_or(model.dropout));
   config.input_dropout = config.kind == EncoderKind::kMlp ? static_cast<float>(view.input_dropout) : 0.0f;
   if (model.log_variance_clamp) {

@@ -16,7 +16,7 @@ namespace emer {
 struct TrainRequest {
   Config config{};
   std::string run_folder{};
-  bool resume = false;   // go on from checkpoints/last; the configuration may only raise train.epochs
+  bool resume = false;     // go on from checkpoints/last; the configuration may only raise train.epochs
   std::string init{};      // weights to start from; empty = initialise from the seed
   std::string schedule{};  // batches to use; empty = shuffle
   // Asked after every step; true saves `last` and ends the run with Error(kStopped). May be empty.

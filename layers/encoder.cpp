@@ -36,7 +36,8 @@ struct Encoder<Real>::Impl {
                 ? std::make_optional<BiGru<Real>>(ctx, prefix, c.input_width, c.gru_hidden, c.gru_reset,
                                                   c.gru_activation)
                 : std::nullopt),
-        trunk(ctx, prefix, gru ? 2 * c.gru_hidden : c.input_width, trunk_widths(c), c.activation),
+        trunk(ctx, prefix, gru ? 2 * c.gru_hidden : c.input_width, trunk_widths(c), c.activation,
+              c.last_activation),
         heads{Linear<Real>(ctx, prefix + ".embedding", c.embedding_dim, c.embedding_dim),
               Linear<Real>(ctx, prefix + ".mean", c.embedding_dim, c.embedding_dim),
               Linear<Real>(ctx, prefix + ".log_variance", c.embedding_dim, c.embedding_dim)} {

@@ -32,9 +32,10 @@ struct EncoderConfig {
   int gru_hidden = 512;                             // H per direction
   GruReset gru_reset = GruReset::kAfter;
   GateActivation gru_activation = GateActivation::kSigmoid;
-  Activation activation = Activation::kSoftplus;  // behind every dense layer; kRelu is the other choice
-  float dropout = 0.5f;                           // after dense1..denseK, 0 <= p < 1
-  float input_dropout = 0.0f;                     // kMlp: on the input
+  Activation activation = Activation::kSoftplus;       // behind dense1..denseK
+  Activation last_activation = Activation::kSoftplus;  // behind dense(K+1), which feeds the heads
+  float dropout = 0.5f;                                // after dense1..denseK, 0 <= p < 1
+  float input_dropout = 0.0f;                          // kMlp: on the input
   // log_variance head outputs are clamped to [min, max]; outside, the gradient is 0. Infinite = off (the
   // paper's).
   float log_variance_min = -std::numeric_limits<float>::infinity();

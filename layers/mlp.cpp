@@ -9,8 +9,12 @@ namespace emer {
 
 template <class Real>
 Mlp<Real>::Mlp(Context& ctx, const std::string& prefix, int in, const std::vector<int>& widths,
-               Activation activation)
-    : outputs_(widths.size()), dropped_(widths.size()), inputs_(widths.size()), activation_(activation) {
+               Activation activation, Activation last_activation)
+    : outputs_(widths.size()),
+      dropped_(widths.size()),
+      inputs_(widths.size()),
+      activation_(activation),
+      last_activation_(last_activation) {
   EMER_CHECK(!widths.empty(), "mlp: no layers");
   layers_.reserve(widths.size());
   for (std::size_t k = 0; k < widths.size(); ++k) {
@@ -48,7 +52,7 @@ const Real* Mlp<Real>::forward(Context& ctx, int n, const Real* x, const Dropout
     }
     inputs_[k] = x;
     outputs_[k].resize(ctx, {n, layers_[k].out()});
-    layers_[k].forward(ctx, n, x, activation_, outputs_[k].data());
+    layers_[k].forward(ctx, n, x, activation(k), outputs_[k].data());
     x = outputs_[k].data();
   }
   return x;
@@ -64,7 +68,7 @@ void Mlp<Real>::backward(Context& ctx, const Real* dy, Real* dx) {
   Real* const buffers[2] = {ctx.scratch<Real>(size), ctx.scratch<Real>(size)};
   for (std::size_t k = layers_.size(); k-- > 0;) {
     Real* d_input = k > 0 ? buffers[k % 2] : dx;
-    layers_[k].backward(ctx, n_, inputs_[k], activation_, outputs_[k].data(), dy, d_input);
+    layers_[k].backward(ctx, n_, inputs_[k], activation(k), outputs_[k].data(), dy, d_input);
     if (d_input != nullptr && drop_p(k) > 0)
       drop(ctx, k, std::int64_t{n_} * layers_[k].in(), d_input, d_input);
     dy = d_input;

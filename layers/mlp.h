@@ -22,7 +22,8 @@ template <class Real>
 class Mlp {
  public:
   // widths: of dense1 .. denseL, at least one. Parameters are <prefix>.dense<k>.weight and .bias.
-  Mlp(Context& ctx, const std::string& prefix, int in, const std::vector<int>& widths, Activation activation);
+  Mlp(Context& ctx, const std::string& prefix, int in, const std::vector<int>& widths, Activation activation,
+      Activation last_activation);
 
   void append_parameters(std::vector<InitialisedParameter<Real>*>& list);
 
@@ -33,14 +34,17 @@ class Mlp {
   void backward(Context& ctx, const Real* dy, Real* dx);
 
  private:
+  Activation activation(std::size_t layer) const {
+    return layer + 1 == layers_.size() ? last_activation_ : activation_;
+  }
   float drop_p(std::size_t layer) const { return layer == 0 ? plan_.input_p : plan_.p; }
   void drop(Context& ctx, std::size_t layer, std::int64_t count, const Real* x, Real* y) const;
 
   std::vector<Linear<Real>> layers_;
-  std::vector<Tensor<Real>> outputs_;  // [k] of dense k+1, behind the activation
-  std::vector<Tensor<Real>> dropped_;  // [k] input of dense k+1 where dropout acts on it
-  std::vector<const Real*> inputs_;    // [k] what dense k+1 read
-  Activation activation_;
+  std::vector<Tensor<Real>> outputs_;        // [k] of dense k+1, behind the activation
+  std::vector<Tensor<Real>> dropped_;        // [k] input of dense k+1 where dropout acts on it
+  std::vector<const Real*> inputs_;          // [k] what dense k+1 read
+  Activation activation_, last_activation_;  // behind all but the last layer, and behind the last
   DropoutPlan plan_;
   int n_ = 0;
 };
