@@ -1,6 +1,7 @@
 #include "core/file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <streambuf>
@@ -202,6 +204,18 @@ void write_file_atomically(const std::string& path, const std::function<void(std
   Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory.get() < 0 || !flush_to_disk(directory.get()))
     cannot_write(path, fmt::format("its folder could not be flushed to disk: {}", reason(errno)));
+}
+
+void remove_stale_temporaries(const std::string& folder) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    int process = 0;
+    char end = 0;  // the last letter of ".tmp", so that the whole pattern is known to match
+    if (std::sscanf(name.c_str(), ".emer-%d-%*u.tm%c", &process, &end) != 2 || end != 'p' || process <= 0)
+      continue;
+    if (::kill(process, 0) != 0 && errno == ESRCH) std::filesystem::remove(entry.path(), ignored);
+  }
 }
 
 void make_folders(const std::string& path) {

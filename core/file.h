@@ -18,6 +18,10 @@ std::string read_file(const std::string& path, std::size_t limit = std::size_t{1
 void write_file_atomically(const std::string& path, std::string_view bytes);
 void write_file_atomically(const std::string& path, const std::function<void(std::ostream&)>& write);
 
+// Removes what writers of this host that were killed have left in the folder itself; a living process's files
+// stay.
+void remove_stale_temporaries(const std::string& folder);
+
 // Creates the folder and its parents. Throws Error(kRunFailed).
 void make_folders(const std::string& path);
 

@@ -156,6 +156,7 @@ void Run::open() {
   state_.schedule_batches = batches_->is_scheduled() ? batches_->per_epoch() : 0;
 
   make_folders(checkpoints_);
+  remove_stale_temporaries(request_.run_folder);
   write_run_files();
   log_ = std::make_unique<MetricsLog>(request_.run_folder, state_.step);
   progress_ = std::make_unique<Progress>(total_steps(), batches_->is_scheduled() ? 1 : config_.train.epochs,

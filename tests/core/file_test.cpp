@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -154,6 +155,24 @@ TEST(File, ReadersAndWritersAtOnceSeeWholeFilesOnly) {
   }
   for (std::thread& writer : writers) writer.join();
   EXPECT_EQ(entries(folder.path()), 1U);
+}
+
+TEST(File, RemovesWhatKilledWritersLeftAndNothingElse) {
+  const TemporaryFolder folder;
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  ASSERT_GT(child, 0);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);  // gone: nobody has this number now
+  const std::string stale = folder / (".emer-" + std::to_string(child) + "-7.tmp");
+  const std::vector<std::string> kept = {folder / (".emer-" + std::to_string(getpid()) + "-7.tmp"),
+                                         folder / (".emer-" + std::to_string(child) + "-7.tmq"),
+                                         folder / "metrics.jsonl"};
+  for (const std::string& path : kept) std::ofstream(path) << "x";
+  std::ofstream(stale) << "half";
+  remove_stale_temporaries(folder.path());
+  remove_stale_temporaries(folder / "nowhere");
+  EXPECT_FALSE(std::filesystem::exists(stale));
+  for (const std::string& path : kept) EXPECT_TRUE(std::filesystem::exists(path)) << path;
 }
 
 TEST(File, MakesFolders) {
