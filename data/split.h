@@ -27,7 +27,7 @@ struct Split {
 };
 
 // NumPy RandomState(seed).permutation(count): MT19937 seeded by init_genrand, Fisher-Yates from the end,
-// masked rejection on 32-bit draws. Golden values: shared spec datasets.md, repeated in
+// masked rejection on 32-bit draws. Golden values: docs/datasets.md and
 // tests/data/split_test.cpp.
 std::vector<std::int64_t> numpy_permutation(std::uint32_t seed, std::int64_t count);
 
