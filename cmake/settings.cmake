@@ -38,7 +38,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
 endif()
 if(EMER_CPU_TARGET)
   target_compile_options(emer_settings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-march=${EMER_CPU_TARGET}>)
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|i.86")
+    # GCC holds back to 256 bits on many machines that have 512; without AVX-512 this changes nothing.
     target_compile_options(emer_settings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-mprefer-vector-width=512>)
   endif()
 endif()

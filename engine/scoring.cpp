@@ -1,7 +1,6 @@
 #include "engine/scoring.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -99,8 +98,10 @@ void panel_distance(const double* const line[kQueries], const double* candidate,
     for (int v = 0; v < kVectors; ++v)
       load(c[v], candidate + static_cast<std::size_t>(k) * kPanel + v * kLanes);
     for (int q = 0; q < kQueries; ++q)
-      for (int v = 0; v < kVectors; ++v)
-        sum[q][v] += std::bit_cast<Lanes>(std::bit_cast<LaneBits>(c[v] - line[q][k]) & kMagnitude);
+      for (int v = 0; v < kVectors; ++v) {
+        // No function that returns a vector: without AVX-512 its ABI is in doubt (-Wpsabi).
+        sum[q][v] += reinterpret_cast<Lanes>(reinterpret_cast<LaneBits>(c[v] - line[q][k]) & kMagnitude);
+      }
   }
   for (int q = 0; q < kQueries; ++q) std::memcpy(out[q], sum[q], sizeof(sum[q]));
 }

@@ -12,12 +12,15 @@ namespace emer::cpu {
 namespace {
 
 // A tile of C is kRows x kPanel and lives in registers: 12 x 2 of AVX-512's 32 leave eight for A and B, 4 x 2
-// of AVX2's 16 do the same.
+// of the 16 of AVX and SSE2 do the same.
 #ifdef __AVX512F__
 constexpr int kVectorBytes = 64;
 constexpr int kRows = 12;
-#else
+#elif defined(__AVX__)
 constexpr int kVectorBytes = 32;
+constexpr int kRows = 4;
+#else  // SSE2, NEON
+constexpr int kVectorBytes = 16;
 constexpr int kRows = 4;
 #endif
 template <class Real>
