@@ -1,11 +1,10 @@
 #include "data/features.h"
 
-#include <algorithm>
-
 #include "core/check.h"
 #include "core/npy.h"
 #include "data/arrays.h"
 #include "data/input_files.h"
+#include "data/suspicions.h"
 #include "data/tables.h"
 
 namespace emer {
@@ -17,13 +16,7 @@ bool is_npy(const std::string& path) {
 }
 
 std::string observed_range(const Dataset& d) {
-  float low = d.emotion.at(0), high = low;
-  for (std::int64_t row = 0; row < d.size(); ++row)
-    for (std::int64_t i = 0; i < 2 * d.emotion_length[static_cast<std::size_t>(row)]; ++i) {
-      const float value = d.emotion[static_cast<std::size_t>(row * d.emotion_steps * 2 + i)];
-      low = std::min(low, value);
-      high = std::max(high, value);
-    }
+  const auto [low, high] = rating_range(d);
   return fmt::format("{:.6g}..{:.6g} (observed)", low, high);
 }
 

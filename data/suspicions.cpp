@@ -113,14 +113,19 @@ void warn_about_features(const Dataset& dataset, const std::vector<std::string>&
         like_labels.size(), names.size(), most, first_names(like_labels)));
 }
 
-void warn_about_scale(const Dataset& d, double low, double high, ImportReport& report) {
-  double least = d.emotion.at(0), most = least;
+std::pair<float, float> rating_range(const Dataset& d) {
+  float low = d.emotion.at(0), high = low;
   for (std::int64_t row = 0; row < d.size(); ++row)
     for (std::int64_t i = 0; i < 2 * d.emotion_length[static_cast<std::size_t>(row)]; ++i) {
-      const double value = d.emotion[static_cast<std::size_t>(row * d.emotion_steps * 2 + i)];
-      least = std::min(least, value);
-      most = std::max(most, value);
+      const float value = d.emotion[static_cast<std::size_t>(row * d.emotion_steps * 2 + i)];
+      low = std::min(low, value);
+      high = std::max(high, value);
     }
+  return {low, high};
+}
+
+void warn_about_scale(const Dataset& d, double low, double high, ImportReport& report) {
+  const auto [least, most] = rating_range(d);
   if (least < low || most > high)
     report.warnings.push_back(
         fmt::format("ratings run from {:.4g} to {:.4g}, outside the published scale of {} to {}", least, most,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/import_report.h"
@@ -14,6 +15,9 @@ double correlation(const std::vector<double>& x, const std::vector<double>& y);
 
 // Each song's time mean of valence (column 0) or arousal (column 1).
 std::vector<double> mean_rating(const Dataset& dataset, int column);
+
+// Least and greatest rating, padding apart, of a data set of at least one song.
+std::pair<float, float> rating_range(const Dataset& dataset);
 
 // Columns that are constant, that carry a rating's name, or whose song means are, from ten songs on, a linear
 // function of the mean ratings (multiple correlation with mean valence and mean arousal above .95).

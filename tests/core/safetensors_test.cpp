@@ -13,6 +13,7 @@
 #include "core/file.h"
 #include "core/float16.h"
 #include "core/random.h"
+#include "tests/support/golden.h"
 #include "tests/support/refusal.h"
 #include "tests/support/temporary_folder.h"
 
@@ -327,8 +328,7 @@ TEST(Safetensors, WriterContracts) {
 }
 
 TEST(Safetensors, GoldenFilesOfTheReferenceLibraryRead) {
-  const SafetensorsFile f =
-      SafetensorsFile::open(std::string(EMER_SOURCE_DIR) + "/tests/goldens/loss_small.inputs.safetensors");
+  const SafetensorsFile f = SafetensorsFile::open(test::golden("loss_small.inputs.safetensors"));
   const std::vector<double> values = f.read<double>("music.embedding", {-1, -1});
   EXPECT_FALSE(values.empty());
   for (const double value : values) EXPECT_TRUE(std::isfinite(value));

@@ -6,8 +6,8 @@
 
 #include "core/file.h"
 #include "data/features.h"
-#include "tests/data/errors.h"
-#include "tests/data/temporary_folder.h"
+#include "tests/support/refusal.h"
+#include "tests/support/temporary_folder.h"
 
 namespace emer {
 namespace {
@@ -91,12 +91,12 @@ TEST(Arrays, RefuseShapesThatAreNotSongs) {
 TEST(Ids, ComeFromTextOrArrays) {
   const TemporaryFolder folder;
   EXPECT_EQ(parse_ids("7\n3\n\n12\n", "ids.txt"), (Ids{7, 3, 12}));
-  write_npy(folder.path("ids.npy"), {2}, {9, 4});
-  EXPECT_EQ(parse_ids(read_file(folder.path("ids.npy")), "ids.npy"), (Ids{9, 4}));
+  write_npy(folder / "ids.npy", {2}, {9, 4});
+  EXPECT_EQ(parse_ids(read_file(folder / "ids.npy"), "ids.npy"), (Ids{9, 4}));
   EXPECT_TRUE(contains(error_of([] { parse_ids("7\nx\n", "ids.txt"); }), "line 2"));
   EXPECT_NE(error_of([] { parse_ids("", "ids.txt"); }), "");
-  write_npy(folder.path("bad.npy"), {1}, {1.5});
-  EXPECT_TRUE(contains(error_of([&] { parse_ids(read_file(folder.path("bad.npy")), "bad.npy"); }), "1.5"));
+  write_npy(folder / "bad.npy", {1}, {1.5});
+  EXPECT_TRUE(contains(error_of([&] { parse_ids(read_file(folder / "bad.npy"), "bad.npy"); }), "1.5"));
 }
 
 class ReferencePair : public ::testing::TestWithParam<bool> {};
@@ -115,8 +115,7 @@ TEST_P(ReferencePair, RoundTripsSequencesWithTheirLengths) {
   d.emotion = {.1f, .2f, .3f, .4f, .5f, .6f, 0, 0, .7f, .8f, .9f, 1};
   d.emotion_length = {2, 1, 2};
   validate(d, "pair");
-  const std::string features = folder.path("f.npy"), emotion = folder.path("e.npy"),
-                    ids = folder.path("ids.txt");
+  const std::string features = folder / "f.npy", emotion = folder / "e.npy", ids = folder / "ids.txt";
   write_reference_pair(d, features, emotion, ids, GetParam());
   const NpyContent written = read_npy(features);
   EXPECT_EQ(written.ragged, GetParam());
@@ -150,13 +149,12 @@ TEST(ReferencePairs, VectorsStayVectors) {
   d.emotion_steps = 1;
   d.emotion = {.1f, .2f, .3f, .4f};
   d.emotion_length = {1, 1};
-  write_reference_pair(d, folder.path("f.npy"), folder.path("e.npy"), "", false);
-  EXPECT_EQ(read_npy(folder.path("f.npy")).dense.shape, (std::vector<std::int64_t>{2, 2}));
+  write_reference_pair(d, folder / "f.npy", folder / "e.npy", "", false);
+  EXPECT_EQ(read_npy(folder / "f.npy").dense.shape, (std::vector<std::int64_t>{2, 2}));
   d.music.clear();
   d.music_width = 0;
   EXPECT_TRUE(contains(
-      error_of([&] { write_reference_pair(d, folder.path("f.npy"), folder.path("e.npy"), "", false); }),
-      "no music"));
+      error_of([&] { write_reference_pair(d, folder / "f.npy", folder / "e.npy", "", false); }), "no music"));
 }
 
 }  // namespace

@@ -5,13 +5,12 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
-#include <numeric>
 
-#include "core/check.h"
 #include "core/safetensors.h"
-#include "data/split.h"
-#include "tests/data/temporary_folder.h"
 #include "tests/support/compare.h"
+#include "tests/support/golden.h"
+#include "tests/support/refusal.h"
+#include "tests/support/temporary_folder.h"
 
 namespace emer {
 namespace {
@@ -54,26 +53,14 @@ void expect_equal(const Dataset& got, const Dataset& want) {
   EXPECT_EQ(got.artists, want.artists);
 }
 
-std::string input_error(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kInput) << error.what();
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
-}
-
 class DatasetFile : public ::testing::TestWithParam<bool> {};
 INSTANTIATE_TEST_SUITE_P(VectorsAndSequences, DatasetFile, ::testing::Bool());
 
 TEST_P(DatasetFile, RoundTrips) {
   const test::TemporaryFolder folder;
   const Dataset d = example(GetParam());
-  save_dataset(d, folder.path("d.safetensors"));
-  const Dataset loaded = load_dataset(folder.path("d.safetensors"));
+  save_dataset(d, folder / "d.safetensors");
+  const Dataset loaded = load_dataset(folder / "d.safetensors");
   expect_equal(loaded, d);
   EXPECT_EQ(loaded.metadata.at("format"), "emer-dataset-1");
   EXPECT_EQ(loaded.metadata.at("music_kind"), "made up");
@@ -85,23 +72,23 @@ TEST_P(DatasetFile, RoundTrips) {
 TEST_P(DatasetFile, RoundTripsThroughShards) {
   const test::TemporaryFolder folder;
   const Dataset d = example(GetParam());
-  save_dataset(d, folder.path("d.safetensors"), 3);
-  EXPECT_FALSE(std::filesystem::exists(folder.path("d.safetensors")));
-  EXPECT_TRUE(std::filesystem::exists(folder.path("d-00003-of-00003.safetensors")));
-  expect_equal(load_dataset(folder.path("d.safetensors")), d);
-  expect_equal(load_dataset(folder.path("d-00002-of-00003.safetensors")), d);
+  save_dataset(d, folder / "d.safetensors", 3);
+  EXPECT_FALSE(std::filesystem::exists(folder / "d.safetensors"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "d-00003-of-00003.safetensors"));
+  expect_equal(load_dataset(folder / "d.safetensors"), d);
+  expect_equal(load_dataset(folder / "d-00002-of-00003.safetensors"), d);
 
   // A writer that counts from 0.
   for (int i = 0; i < 3; ++i)
-    std::filesystem::rename(folder.path("d-0000" + std::to_string(i + 1) + "-of-00003.safetensors"),
-                            folder.path("d-0000" + std::to_string(i) + "-of-00003.safetensors"));
-  expect_equal(load_dataset(folder.path("d.safetensors")), d);
+    std::filesystem::rename(folder / "d-0000" + std::to_string(i + 1) + "-of-00003.safetensors",
+                            folder / "d-0000" + std::to_string(i) + "-of-00003.safetensors");
+  expect_equal(load_dataset(folder / "d.safetensors"), d);
 
-  std::filesystem::remove(folder.path("d-00001-of-00003.safetensors"));
-  EXPECT_NE(input_error([&] { load_dataset(folder.path("d.safetensors")); }).find("d-00001-of-00003"),
+  std::filesystem::remove(folder / "d-00001-of-00003.safetensors");
+  EXPECT_NE(test::error_of([&] { load_dataset(folder / "d.safetensors"); }).find("d-00001-of-00003"),
             std::string::npos);
-  save_dataset(d, folder.path("d.safetensors"), 2);
-  EXPECT_NE(input_error([&] { load_dataset(folder.path("d.safetensors")); }).find("side by side"),
+  save_dataset(d, folder / "d.safetensors", 2);
+  EXPECT_NE(test::error_of([&] { load_dataset(folder / "d.safetensors"); }).find("side by side"),
             std::string::npos);
 }
 
@@ -110,20 +97,19 @@ TEST(DatasetFiles, RatingsAloneLoadWithoutMusic) {
   Dataset d = example(false);
   d.music.clear();
   d.music_width = 0;
-  save_dataset(d, folder.path("d.safetensors"));
-  const Dataset loaded = load_dataset(folder.path("d.safetensors"));
+  save_dataset(d, folder / "d.safetensors");
+  const Dataset loaded = load_dataset(folder / "d.safetensors");
   expect_equal(loaded, d);
   EXPECT_FALSE(loaded.music_is_sequence());
 }
 
 TEST(DatasetFiles, GoldenFilesOfAnotherWriterLoad) {
-  const std::string goldens = std::string(EMER_SOURCE_DIR) + "/tests/goldens/";
-  const Dataset vectors = load_dataset(goldens + "model_vector.data.safetensors");
+  const Dataset vectors = load_dataset(test::golden("model_vector.data.safetensors"));
   EXPECT_EQ(vectors.size(), 20);
   EXPECT_EQ(vectors.music_width, 12);
   EXPECT_EQ(vectors.emotion_steps, 9);
   EXPECT_FALSE(vectors.music_is_sequence());
-  const Dataset sequences = load_dataset(goldens + "model_sequence.data.safetensors");
+  const Dataset sequences = load_dataset(test::golden("model_sequence.data.safetensors"));
   EXPECT_EQ(sequences.music_steps, 7);
   EXPECT_EQ(sequences.music_length.size(), 20u);
 }
@@ -146,18 +132,18 @@ TEST(DatasetFiles, TensorsWithoutMetadataAreEnough) {
   writer.add("emotion_length", {1}, std::vector<std::int32_t>{1});
   EXPECT_EQ(parse_dataset(writer.serialise(), "x").emotion, (std::vector<float>{3, 4}));
   writer.set_metadata("format", "emer-weights-1");
-  EXPECT_NE(input_error([&] { parse_dataset(writer.serialise(), "x"); }).find("emer-weights-1"),
+  EXPECT_NE(test::error_of([&] { parse_dataset(writer.serialise(), "x"); }).find("emer-weights-1"),
             std::string::npos);
 }
 
 TEST(DatasetFiles, RefusesWhatIsNotADataset) {
   SafetensorsWriter plain;
   plain.add("song_id", {1}, std::vector<std::int64_t>{1});
-  EXPECT_NE(input_error([&] { parse_dataset(plain.serialise(), "x"); }).find("emer-dataset-1"),
+  EXPECT_NE(test::error_of([&] { parse_dataset(plain.serialise(), "x"); }).find("emer-dataset-1"),
             std::string::npos);
-  EXPECT_NE(input_error([] { parse_dataset("short", "x"); }), "");
+  EXPECT_NE(test::error_of([] { parse_dataset("short", "x"); }), "");
   EXPECT_NE(
-      input_error([] { load_dataset("/nonexistent/d.safetensors"); }).find("/nonexistent/d.safetensors"),
+      test::error_of([] { load_dataset("/nonexistent/d.safetensors"); }).find("/nonexistent/d.safetensors"),
       std::string::npos);
 
   SafetensorsWriter titles;
@@ -166,7 +152,8 @@ TEST(DatasetFiles, RefusesWhatIsNotADataset) {
   titles.add("song_id", {1}, std::vector<std::int64_t>{1});
   titles.add("emotion", {1, 1, 2}, std::vector<float>{0, 0});
   titles.add("emotion_length", {1}, std::vector<std::int32_t>{1});
-  EXPECT_NE(input_error([&] { parse_dataset(titles.serialise(), "x"); }).find("`titles`"), std::string::npos);
+  EXPECT_NE(test::error_of([&] { parse_dataset(titles.serialise(), "x"); }).find("`titles`"),
+            std::string::npos);
 }
 
 TEST(Validate, NamesTheFault) {
@@ -191,7 +178,7 @@ TEST(Validate, NamesTheFault) {
   for (const auto& [spoil, part] : faults) {
     Dataset d = example(true);
     spoil(d);
-    const std::string message = input_error([&] { validate(d, "bad"); });
+    const std::string message = test::error_of([&] { validate(d, "bad"); });
     EXPECT_NE(message.find(part), std::string::npos) << message << " lacks " << part;
   }
 }

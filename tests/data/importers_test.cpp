@@ -8,8 +8,8 @@
 #include "data/features.h"
 #include "data/input_files.h"
 #include "data/pmemo.h"
-#include "tests/data/errors.h"
-#include "tests/data/temporary_folder.h"
+#include "tests/support/refusal.h"
+#include "tests/support/temporary_folder.h"
 
 namespace emer {
 namespace {
@@ -82,9 +82,9 @@ DeamPaths write_deam(const TemporaryFolder& folder) {
   for (const FixtureSong& song : kSongs)
     if (song.id != 1002) features += fmt::format("{},{},{}\n", song.id, song.id * song.id % 17, song.id % 5);
   folder.write("features.csv", features + "1500,1,2\n");
-  return {.annotations = folder.root(),
-          .features = folder.path("features.csv"),
-          .metadata = folder.path("metadata"),
+  return {.annotations = folder.path(),
+          .features = folder / "features.csv",
+          .metadata = folder / "metadata",
           .statics = {}};
 }
 
@@ -117,11 +117,11 @@ TEST(Deam, ImportsEveryYearsStyle) {
   EXPECT_EQ(d.metadata.at("deam_short_valence"), "textbook");
   EXPECT_EQ(d.metadata.at("emotion_range"), "-1..1");
   EXPECT_EQ(d.metadata.at("checksum").size(), 64u);
-  EXPECT_EQ(d.metadata.at("inputs").find(folder.root()), std::string::npos) << "no machine paths in files";
+  EXPECT_EQ(d.metadata.at("inputs").find(folder.path()), std::string::npos) << "no machine paths in files";
 
   const TemporaryFolder out;
-  save_dataset(d, out.path("deam.safetensors"));
-  const Dataset loaded = load_dataset(out.path("deam.safetensors"));
+  save_dataset(d, out / "deam.safetensors");
+  const Dataset loaded = load_dataset(out / "deam.safetensors");
   EXPECT_EQ(loaded.emotion, d.emotion);
   EXPECT_EQ(loaded.titles, d.titles);
   EXPECT_EQ(loaded.metadata.at("checksum"), d.metadata.at("checksum"));
@@ -215,14 +215,14 @@ TEST(Deam, SaysWhyNoSongIsLeft) {
 TEST(Deam, SaysWhichFilesItLooksFor) {
   const TemporaryFolder folder;
   DeamPaths paths = write_deam(folder);
-  paths.annotations = folder.path("metadata");
+  paths.annotations = folder / "metadata";
   EXPECT_TRUE(contains(error_of([&] { prepare_deam(paths, {}); }), "arousal.csv is not below this folder"));
-  paths.annotations = folder.path("nowhere");
+  paths.annotations = folder / "nowhere";
   EXPECT_TRUE(contains(error_of([&] { prepare_deam(paths, {}); }), "no such folder"));
-  paths.annotations = folder.root();
+  paths.annotations = folder.path();
   folder.write("again/annotations averaged per song/dynamic (per second annotations)/arousal.csv", "x");
   EXPECT_TRUE(contains(error_of([&] { prepare_deam(paths, {}); }), "is there 2 times"));
-  paths.annotations = folder.path(kDynamic);  // the inner folder itself
+  paths.annotations = folder / kDynamic;  // the inner folder itself
   EXPECT_EQ(prepare_deam(paths, {}).dataset.size(), 8);
   EXPECT_NE(error_of([&] { prepare_deam(paths, {.steps = -1}); }, ErrorKind::kUsage), "");
 }
@@ -239,9 +239,7 @@ PmemoPaths write_pmemo(const TemporaryFolder& folder) {
                "musicId,frameTime,Arousal(mean),Valence(mean)\n"
                "1,15.5,0.4,0.5\n1,16.0,0.41,0.51\n1,16.5,0.42,0.52\n4,15.5,0.3,0.3\n"
                "5,15.5,0.6,0.7\n5,16,0.61,0.71\n7,15.5,0.1,0.2\n9,15.5,0.1,0.2\n");
-  return {.annotations = folder.path("PMEmo2019"),
-          .metadata = folder.path("PMEmo2019/metadata.csv"),
-          .features = {}};
+  return {.annotations = folder / "PMEmo2019", .metadata = folder / "PMEmo2019/metadata.csv", .features = {}};
 }
 
 TEST(Pmemo, KeepsLongEnoughRatedSongs) {
@@ -263,7 +261,7 @@ TEST(Pmemo, KeepsLongEnoughRatedSongs) {
   EXPECT_TRUE(contains(text, "dropped 1 song: no dynamic ratings (ids 6)\n"));
   EXPECT_TRUE(contains(text, "dropped 1 song: not in the metadata (ids 9)\n"));
 
-  paths.annotations = folder.path("PMEmo2019/annotations/dynamic_annotations.csv");
+  paths.annotations = folder / "PMEmo2019/annotations/dynamic_annotations.csv";
   EXPECT_EQ(prepare_pmemo(paths, {.shortest_seconds = 10}).dataset.song_id, (Ids{1, 4, 5, 7}));
 }
 
@@ -300,14 +298,14 @@ TEST(Emomusic, DropsTheLastColumnByDefault) {
   }
   folder.write("annotations/arousal_cont_average.csv", text + "\n" + row + "\n");
   folder.write("annotations/valence_cont_average.csv", text + "\n" + row + "\n");
-  EXPECT_TRUE(contains(prepare_emomusic({folder.root(), {}}, {}).report.text(), "songs have no titles"));
+  EXPECT_TRUE(contains(prepare_emomusic({folder.path(), {}}, {}).report.text(), "songs have no titles"));
   folder.write(
       "songs_info.csv",
       "\"song_id\",\"file_name\",\"Artist\",\"Song title\"\n7,\"\t7.mp3\",\"Band\t\",\"\tSong\t\"\n");
-  const Dataset d = prepare_emomusic({folder.root(), {}}, {}).dataset;
+  const Dataset d = prepare_emomusic({folder.path(), {}}, {}).dataset;
   EXPECT_EQ(d.emotion_length, (std::vector<std::int32_t>{60}));
   EXPECT_EQ(d.titles, (std::vector<std::string>{"Band - Song"}));
-  EXPECT_EQ(prepare_emomusic({folder.root(), {}}, {.steps = 0}).dataset.emotion_steps, 61);
+  EXPECT_EQ(prepare_emomusic({folder.path(), {}}, {.steps = 0}).dataset.emotion_steps, 61);
 }
 
 TEST(FeaturesImport, TakesWideOrLongRatings) {
@@ -344,7 +342,7 @@ TEST(InputFilesTest, ChecksumIsThatOfTheListing) {
   const TemporaryFolder folder;
   folder.write("one.txt", "abc");
   InputFiles files;
-  files.bytes(folder.path("one.txt"));
+  files.bytes(folder / "one.txt");
   // FIPS 180-4's example: SHA-256 of "abc".
   EXPECT_EQ(files.checksum(),
             sha256_hex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  one.txt\n"));

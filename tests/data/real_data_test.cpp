@@ -11,7 +11,7 @@
 #include "data/emomusic.h"
 #include "data/pmemo.h"
 #include "data/split.h"
-#include "tests/data/errors.h"
+#include "tests/support/refusal.h"
 
 namespace emer {
 namespace {

@@ -8,8 +8,8 @@
 #include <numeric>
 #include <set>
 
-#include "core/check.h"
-#include "tests/data/temporary_folder.h"
+#include "tests/support/refusal.h"
+#include "tests/support/temporary_folder.h"
 
 namespace emer {
 namespace {
@@ -34,17 +34,6 @@ Ids sorted_union(const Split& split) {
   all.insert(all.end(), split.test.begin(), split.test.end());
   std::sort(all.begin(), all.end());
   return all;
-}
-
-std::string message_of(const auto& call, ErrorKind kind) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
 }
 
 // Golden values made with numpy.random.RandomState(seed).permutation(count).
@@ -85,7 +74,7 @@ TEST(SklearnSplit, RoundsSharesAsDecimals) {
   for (const auto& [train, test] : tests)
     EXPECT_EQ(make_split(numbered(10), {.train = train}).test.size(), test) << train;
   const std::string message =
-      message_of([] { make_split(numbered(10), {.train = 0.05}); }, ErrorKind::kUsage);
+      test::error_of([] { make_split(numbered(10), {.train = 0.05}); }, ErrorKind::kUsage);
   EXPECT_NE(message.find("none to train on"), std::string::npos) << message;
 }
 
@@ -106,13 +95,13 @@ TEST(SklearnSplit, ValidationIsTheTailOfTheTrainingOrder) {
 }
 
 TEST(SklearnSplit, RefusesSharesThatLeaveAPartEmpty) {
-  EXPECT_NE(message_of([] { make_split(numbered(1), {}); }, ErrorKind::kUsage), "");
-  EXPECT_NE(message_of([] { make_split(numbered(5), {.validation = 0.1}); }, ErrorKind::kUsage), "");
-  EXPECT_NE(message_of([] { make_split(numbered(5), {.validation = 0.95}); }, ErrorKind::kUsage), "");
+  EXPECT_NE(test::error_of([] { make_split(numbered(1), {}); }, ErrorKind::kUsage), "");
+  EXPECT_NE(test::error_of([] { make_split(numbered(5), {.validation = 0.1}); }, ErrorKind::kUsage), "");
+  EXPECT_NE(test::error_of([] { make_split(numbered(5), {.validation = 0.95}); }, ErrorKind::kUsage), "");
   for (const double share : {0.0, -0.1, 1.1, std::nan("")})
-    EXPECT_NE(message_of([&] { make_split(numbered(5), {.train = share}); }, ErrorKind::kUsage), "");
+    EXPECT_NE(test::error_of([&] { make_split(numbered(5), {.train = share}); }, ErrorKind::kUsage), "");
   EXPECT_NE(
-      message_of([] { make_split(numbered(5), {.method = "random"}); }, ErrorKind::kUsage).find("kfold"),
+      test::error_of([] { make_split(numbered(5), {.method = "random"}); }, ErrorKind::kUsage).find("kfold"),
       std::string::npos);
 }
 
@@ -134,9 +123,10 @@ TEST(KfoldSplit, FoldsPartitionTheSongsEvenly) {
 
 TEST(KfoldSplit, RefusesFoldsThatAreNotThere) {
   for (const auto& [folds, fold] : {std::pair{1, 0}, std::pair{6, 0}, std::pair{5, 5}, std::pair{5, -1}})
-    EXPECT_NE(message_of([&] { make_split(numbered(5), {.method = "kfold", .folds = folds, .fold = fold}); },
-                         ErrorKind::kUsage),
-              "");
+    EXPECT_NE(
+        test::error_of([&] { make_split(numbered(5), {.method = "kfold", .folds = folds, .fold = fold}); },
+                       ErrorKind::kUsage),
+        "");
 }
 
 TEST(GroupedSplit, KeepsArtistsTogetherAndReachesTheShares) {
@@ -164,24 +154,24 @@ TEST(GroupedSplit, KeepsArtistsTogetherAndReachesTheShares) {
 
 TEST(GroupedSplit, NeedsArtistsThatCanBeShared) {
   Dataset d = numbered(10);
-  EXPECT_NE(message_of([&] { make_split(d, {.method = "grouped"}); }, ErrorKind::kUsage).find("metadata"),
+  EXPECT_NE(test::error_of([&] { make_split(d, {.method = "grouped"}); }, ErrorKind::kUsage).find("metadata"),
             std::string::npos);
   d.artists.assign(10, "One");
-  EXPECT_NE(message_of([&] { make_split(d, {.method = "grouped"}); }, ErrorKind::kUsage), "");
+  EXPECT_NE(test::error_of([&] { make_split(d, {.method = "grouped"}); }, ErrorKind::kUsage), "");
 }
 
 TEST(SplitFile, RoundTripsThroughTheDisk) {
   const test::TemporaryFolder folder;
   const Dataset d = numbered(50);
   const Split split = make_split(d, {.seed = 7, .validation = 0.25});
-  save_split(split, folder.path("split.json"));
-  const Split loaded = load_split(folder.path("split.json"));
+  save_split(split, folder / "split.json");
+  const Split loaded = load_split(folder / "split.json");
   EXPECT_EQ(loaded.method, "sklearn");
   EXPECT_EQ(loaded.seed, 7u);
   EXPECT_EQ(loaded.train, split.train);
   EXPECT_EQ(loaded.validation, split.validation);
   EXPECT_EQ(loaded.test, split.test);
-  const Split made = make_split(d, {.method = "file", .path = folder.path("split.json")});
+  const Split made = make_split(d, {.method = "file", .path = folder / "split.json"});
   EXPECT_EQ(made.test, split.test);
   EXPECT_EQ(rows_of(d, {30, 10}, "x"), (Ids{2, 0}));
 }
@@ -210,7 +200,7 @@ TEST(SplitFile, RefusesWhatIsNotASplit) {
       {"{\"train\": [1], \"method\": 1}", "`method`"},
   };
   for (const auto& [text, part] : refused) {
-    const std::string message = message_of([&] { parse_split(text, "my.json"); }, ErrorKind::kInput);
+    const std::string message = test::error_of([&] { parse_split(text, "my.json"); }, ErrorKind::kInput);
     EXPECT_NE(message.find(part), std::string::npos) << text << " -> " << message;
     EXPECT_EQ(message.rfind("my.json: ", 0), 0u) << message;
   }
@@ -219,13 +209,12 @@ TEST(SplitFile, RefusesWhatIsNotASplit) {
 TEST(SplitFile, NamesSongsThatAreNotInTheDataSet) {
   const test::TemporaryFolder folder;
   folder.write("split.json", R"({"train": [10, 20, 21, 22], "test": [30]})");
-  const std::string message =
-      message_of([&] { make_split(numbered(3), {.method = "file", .path = folder.path("split.json")}); },
-                 ErrorKind::kInput);
+  const std::string message = test::error_of(
+      [&] { make_split(numbered(3), {.method = "file", .path = folder / "split.json"}); }, ErrorKind::kInput);
   EXPECT_NE(message.find("2 of 4 songs"), std::string::npos) << message;
   EXPECT_NE(message.find("21, 22"), std::string::npos) << message;
-  EXPECT_NE(message_of([] { make_split(numbered(3), {.method = "file"}); }, ErrorKind::kUsage), "");
-  EXPECT_NE(message_of([] { load_split("/nonexistent/split.json"); }, ErrorKind::kInput), "");
+  EXPECT_NE(test::error_of([] { make_split(numbered(3), {.method = "file"}); }, ErrorKind::kUsage), "");
+  EXPECT_NE(test::error_of([] { load_split("/nonexistent/split.json"); }, ErrorKind::kInput), "");
 }
 
 }  // namespace

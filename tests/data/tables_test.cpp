@@ -2,11 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <map>
 
 #include "data/suspicions.h"
-#include "tests/data/errors.h"
+#include "tests/support/refusal.h"
 
 namespace emer {
 namespace {

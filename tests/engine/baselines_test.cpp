@@ -4,13 +4,11 @@
 
 #include <cmath>
 #include <cstdlib>
-#include <optional>
 
 #include "core/check.h"
 #include "core/csv.h"
 #include "data/split.h"
 #include "tests/reference/evaluation_reference.h"
-#include "tests/support/compare.h"
 #include "tests/support/values.h"
 
 namespace emer {

@@ -64,9 +64,8 @@ TEST_F(CheckpointTest, AFailedSaveLeavesNothingHalfWritten) {
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   const rlimit small{6000, before.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-  const auto refused =
-      test::refuses(ErrorKind::kRunFailed, {"cannot write", "model.safetensors"},
-                    [&] { train({.config = wide, .run_folder = folder_ / "full"}); });
+  const auto refused = test::refuses(ErrorKind::kRunFailed, {"cannot write", "model.safetensors"},
+                                     [&] { train({.config = wide, .run_folder = folder_ / "full"}); });
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, handler);
   EXPECT_TRUE(refused);

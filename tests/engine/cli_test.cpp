@@ -254,8 +254,9 @@ TEST_F(Cli, LossComputesInTheInputsPrecisionAndRefusesBadTensors) {
   write("emotion.mean", {2, 2}, NAN);
   EXPECT_TRUE(fails(3, command, {"emotion.mean", "nan", "element 3"}));
   write("emotion.mean", {2, 2}, 0);
-  EXPECT_TRUE(fails(3, {"loss", yaml, "--inputs", path, "--set", "loss.lambda=0.5"},
-                    {"music.embedding", "emotion.embedding", "cca.projection1", "cca.projection2", "missing"}));
+  EXPECT_TRUE(
+      fails(3, {"loss", yaml, "--inputs", path, "--set", "loss.lambda=0.5"},
+            {"music.embedding", "emotion.embedding", "cca.projection1", "cca.projection2", "missing"}));
 }
 
 TEST_F(Cli, InfoIsJsonAndTheReferenceIsTheCommittedFile) {

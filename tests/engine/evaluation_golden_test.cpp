@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "core/safetensors.h"
 #include "engine/evaluation.h"
+#include "tests/support/golden.h"
 
 namespace emer {
 namespace {
@@ -15,9 +16,8 @@ namespace {
 class EvaluationGolden : public ::testing::TestWithParam<double> {};
 
 TEST_P(EvaluationGolden, EveryRankAgrees) {
-  const std::string folder = EMER_SOURCE_DIR "/tests/goldens/";
-  const auto file = SafetensorsFile::open(folder + "evaluation.inputs.safetensors");
-  const auto expected = nlohmann::json::parse(read_file(folder + "evaluation.expected.json"));
+  const auto file = SafetensorsFile::open(test::golden("evaluation.inputs.safetensors"));
+  const auto expected = nlohmann::json::parse(read_file(test::golden("evaluation.expected.json")));
   const auto heads = [&](const std::string& view) {
     const std::string name = "test." + view;
     const auto shape = file.info(name + ".mean").shape;

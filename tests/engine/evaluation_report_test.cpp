@@ -43,9 +43,9 @@ TEST(EvaluationReport, TableShowsWhatWasInForceAndChance) {
   report.baselines.push_back(
       {"ridge", "ridge regression, as described", {report.result.m2e, report.result.e2m}});
   const std::string table = to_table(report);
-  for (const char* part : {"somewhere", "lambda 0.25", "kl_orientation query", "M2E", "E2M", "chance",
-                           "ridge M2E", "as described", "0.8333", "1.2", "0.7500",
-                           "among the first 10 of 2 in 100.0% of queries"})
+  for (const char* part :
+       {"somewhere", "lambda 0.25", "kl_orientation query", "M2E", "E2M", "chance", "ridge M2E",
+        "as described", "0.8333", "1.2", "0.7500", "among the first 10 of 2 in 100.0% of queries"})
     EXPECT_NE(table.find(part), std::string::npos) << part << " is missing from\n" << table;
 }
 

@@ -2,23 +2,20 @@
 #pragma once
 
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "core/safetensors.h"
 #include "data/dataset.h"
-#include "data/split.h"
 #include "data/synthetic.h"
 #include "engine/config.h"
 #include "engine/trainer.h"
+#include "tests/support/golden.h"
 #include "tests/support/temporary_folder.h"
 
 namespace emer::test {
-
-inline std::string golden(const std::string& name) {
-  return EMER_SOURCE_DIR "/tests/goldens/" + name;
-}
 
 inline void write_text(const std::string& path, const std::string& text) {
   std::ofstream(path) << text;

@@ -184,11 +184,11 @@ TEST(Trainer, DivergenceStopsWithTheStepAndKeepsTheLastGoodCheckpoint) {
   const std::string data = test::small_data(folder), run = folder / "run", blown = folder / "blown";
   // Log variances of a thousand overflow exp() in the second step.
   EXPECT_TRUE(test::refuses(
-      ErrorKind::kRunFailed, {"diverged at step 2", "loss", "cca", "kl", blown + "/checkpoints/last"},
-      [&] { train({.config = test::small_config(data, {"train.learning_rate=1e6"}), .run_folder = blown}); }));
+      ErrorKind::kRunFailed, {"diverged at step 2", "loss", "cca", "kl", blown + "/checkpoints/last"}, [&] {
+        train({.config = test::small_config(data, {"train.learning_rate=1e6"}), .run_folder = blown});
+      }));
   // What is kept are the weights before the step that spoilt them, and training can go on from them.
-  const nlohmann::json state =
-      nlohmann::json::parse(test::read_text(blown + "/checkpoints/last/state.json"));
+  const nlohmann::json state = nlohmann::json::parse(test::read_text(blown + "/checkpoints/last/state.json"));
   EXPECT_EQ(state["step"], 0);
   EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed, {"diverged at step 2"}, [&] {
     train({.config = test::small_config(data, {"train.learning_rate=1e6"}),
@@ -220,8 +220,8 @@ TEST(Trainer, DivergenceStopsWithTheStepAndKeepsTheLastGoodCheckpoint) {
 TEST(Trainer, DivergenceFoundByTheValidationKeepsTheLastGoodCheckpointToo) {
   test::TemporaryFolder folder;
   const std::string run = folder / "run";
-  const Config config = test::small_config(test::small_data(folder),
-                                           {"train.learning_rate=1e30", "train.batch_size=64"});
+  const Config config =
+      test::small_config(test::small_data(folder), {"train.learning_rate=1e30", "train.batch_size=64"});
   EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed,
                             {"diverged at step 1 (epoch 1)", "loss", "cca", "kl", "checkpoints/last"},
                             [&] { train({.config = config, .run_folder = run}); }));
@@ -275,7 +275,8 @@ TEST(Trainer, AModelBeyondTheMemoryIsRefusedAndCountedExactly) {
   test::TemporaryFolder folder;
   const std::string run = folder / "run";
   config = test::small_config(test::small_data(folder),
-                              {"model.embedding_dim=65536", "model.music.widths=[65536, 65536, 65536, 65536, "
+                              {"model.embedding_dim=65536",
+                               "model.music.widths=[65536, 65536, 65536, 65536, "
                                "65536, 65536, 65536, 65536, 65536, 65536, 65536, 65536, 65536, 65536]"});
   EXPECT_TRUE(test::refuses(ErrorKind::kUsage, {"GiB of memory"},
                             [&] { train({.config = config, .run_folder = run}); }));

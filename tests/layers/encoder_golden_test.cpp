@@ -7,13 +7,10 @@
 #include "core/safetensors.h"
 #include "layers/encoder.h"
 #include "tests/support/compare.h"
+#include "tests/support/golden.h"
 
 namespace emer {
 namespace {
-
-std::string golden(const std::string& file) {
-  return std::string(EMER_SOURCE_DIR) + "/tests/goldens/" + file;
-}
 
 // Widths as in the stored weights: dense1..dense4 are the configured ones, dense5 is as wide as the
 // embedding.
@@ -38,9 +35,9 @@ EncoderConfig config_of(const SafetensorsFile& weights, const std::string& prefi
 template <class Real>
 void expect_outputs(const std::string& model, const std::string& view, double tolerance) {
   SCOPED_TRACE(model + " " + view);
-  const auto weights = SafetensorsFile::open(golden(model + ".weights.safetensors"));
-  const auto data = SafetensorsFile::open(golden(model + ".data.safetensors"));
-  const auto want = SafetensorsFile::open(golden(model + ".outputs.safetensors"));
+  const auto weights = SafetensorsFile::open(test::golden(model + ".weights.safetensors"));
+  const auto data = SafetensorsFile::open(test::golden(model + ".data.safetensors"));
+  const auto want = SafetensorsFile::open(test::golden(model + ".outputs.safetensors"));
   const std::string prefix = view + "_encoder";
   const auto& shape = data.info(view).shape;
   Context ctx;

@@ -2,11 +2,11 @@
 
 #include <cmath>
 
-#include "core/check.h"
 #include "tests/losses/loss_run.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
 #include "tests/support/one_thread.h"
+#include "tests/support/refusal.h"
 #include "tests/support/values.h"
 
 namespace emer::test {
@@ -226,12 +226,7 @@ TEST(CompositeLoss, RefusesOptionsOutsideTheirRange) {
   const auto refused = [&](auto&& change) {
     LossOptions o;
     change(o);
-    try {
-      CompositeLoss<float> loss(ctx, o, 4);
-    } catch (const Error& error) {
-      return error.kind() == ErrorKind::kUsage;
-    }
-    return false;
+    return refuses(ErrorKind::kUsage, {}, [&] { CompositeLoss<float>(ctx, o, 4); });
   };
   EXPECT_FALSE(refused([](LossOptions&) {}));
   EXPECT_TRUE(refused([](LossOptions& o) { o.lambda = 1.01; }));
@@ -282,13 +277,10 @@ TEST(CompositeLoss, RefusesSeveralRanks) {
     o.lambda = lambda;
     CompositeLoss<float> loss(ctx, o, 3);
     loss.initialise(ctx, 1, 0);
-    try {
+    EXPECT_TRUE(refuses(ErrorKind::kDevice, {"2 ranks"}, [&] {
       loss.evaluate(ctx, {4, 3, x.data(), x.data(), x.data(), x.data(), x.data(), x.data()},
                     {g.data(), g.data(), g.data(), g.data(), g.data(), g.data()});
-      FAIL() << "two ranks were accepted";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::kDevice);
-    }
+    }));
   }
 }
 

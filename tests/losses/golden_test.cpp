@@ -8,14 +8,11 @@
 #include "core/safetensors.h"
 #include "tests/losses/loss_run.h"
 #include "tests/support/compare.h"
+#include "tests/support/golden.h"
 #include "tests/support/one_thread.h"
 
 namespace emer::test {
 namespace {
-
-std::string golden(const std::string& file) {
-  return std::string(EMER_SOURCE_DIR) + "/tests/goldens/" + file;
-}
 
 LossOptions options_of(const std::string& form) {
   LossOptions o;

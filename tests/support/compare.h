@@ -1,5 +1,5 @@
-// tests/support/compare.h - comparisons that cannot be fooled: NaN never passes, sizes must match, the worst element
-// is named. Errors are written !(error <= bound) so that a NaN fails.
+// tests/support/compare.h - comparisons that cannot be fooled: NaN never passes, sizes must match, the worst
+// element is named. Errors are written !(error <= bound) so that a NaN fails.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,12 +12,14 @@ namespace emer::test {
 
 // max_i |got_i - want_i| <= tolerance * max(1e-300, max_i |want_i|): relative to the array's largest entry.
 template <class A, class B>
-::testing::AssertionResult near_relative(const std::vector<A>& got, const std::vector<B>& want, double tolerance) {
+::testing::AssertionResult near_relative(const std::vector<A>& got, const std::vector<B>& want,
+                                         double tolerance) {
   if (got.size() != want.size())
     return ::testing::AssertionFailure() << got.size() << " elements, expected " << want.size();
   double scale = 1e-300;
   for (const B w : want) {
-    if (!std::isfinite(static_cast<double>(w))) return ::testing::AssertionFailure() << "expected value not finite";
+    if (!std::isfinite(static_cast<double>(w)))
+      return ::testing::AssertionFailure() << "expected value not finite";
     scale = std::max(scale, std::abs(static_cast<double>(w)));
   }
   for (std::size_t i = 0; i < got.size(); ++i) {

@@ -9,13 +9,16 @@
 
 namespace emer::test {
 
-// value(x) is the scalar; gradient is the analytic one at x. Every coordinate is checked (or every `stride`-th).
-// The bound is tolerance * (1 + max |gradient|): central differences of step h err by O(h^2) and by eps*|f|/h.
-inline ::testing::AssertionResult gradient_matches(std::vector<double> x, const std::vector<double>& gradient,
-                                                   const std::function<double(const std::vector<double>&)>& value,
-                                                   double step, double tolerance, std::size_t stride = 1) {
+// value(x) is the scalar; gradient is the analytic one at x. Every coordinate is checked (or every
+// `stride`-th). The bound is tolerance * (1 + max |gradient|): central differences of step h err by O(h^2)
+// and by eps*|f|/h.
+inline ::testing::AssertionResult gradient_matches(
+    std::vector<double> x, const std::vector<double>& gradient,
+    const std::function<double(const std::vector<double>&)>& value, double step, double tolerance,
+    std::size_t stride = 1) {
   if (x.size() != gradient.size())
-    return ::testing::AssertionFailure() << gradient.size() << " gradient entries for " << x.size() << " inputs";
+    return ::testing::AssertionFailure()
+           << gradient.size() << " gradient entries for " << x.size() << " inputs";
   double scale = 1.0;
   for (const double g : gradient) scale = std::max(scale, 1.0 + std::abs(g));
   for (std::size_t i = 0; i < x.size(); i += stride) {

@@ -3,12 +3,33 @@
 
 #include <gtest/gtest.h>
 
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "core/check.h"
 
 namespace emer::test {
+
+inline ::testing::AssertionResult contains(std::string_view text, std::string_view part) {
+  if (text.find(part) != std::string_view::npos) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << "'" << part << "' is not in: " << text;
+}
+
+// The message of the emer::Error of `kind` that the call must throw, one line.
+template <class Call>
+std::string error_of(Call&& call, ErrorKind kind = ErrorKind::kInput) {
+  try {
+    call();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind) << error.what();
+    EXPECT_EQ(std::string_view(error.what()).find('\n'), std::string_view::npos) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return {};
+}
 
 // The call must throw emer::Error of `kind` whose message is one line containing every text of `parts`.
 template <class Call>
@@ -23,8 +44,7 @@ template <class Call>
     if (message.find('\n') != std::string::npos)
       return ::testing::AssertionFailure() << "more than one line: " << message;
     for (const std::string_view part : parts)
-      if (message.find(part) == std::string::npos)
-        return ::testing::AssertionFailure() << "'" << part << "' is not in: " << message;
+      if (const auto found = contains(message, part); !found) return found;
     return ::testing::AssertionSuccess();
   }
   return ::testing::AssertionFailure() << "nothing was thrown";
