@@ -1,7 +1,6 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>

@@ -16,7 +16,8 @@ Arena::~Arena() {
 }
 
 void Arena::add_block(std::size_t bytes) {
-  const std::size_t size = std::max({bytes, kSmallestBlock, capacity()});  // doubling keeps the block count low
+  const std::size_t size =
+      std::max({bytes, kSmallestBlock, capacity()});  // doubling keeps the block count low
   blocks_.push_back({static_cast<std::byte*>(device_allocate(kind_, size)), size, 0});
 }
 

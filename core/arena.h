@@ -1,7 +1,8 @@
 // core/arena.h - bump allocation for what lives no longer than one op or one step.
 //
-// Ops take scratch from their context's arena and give it back by scope, so that nothing is allocated on the hot
-// path after the first step: the arena keeps its high-water mark and, once empty, merges its blocks into one.
+// Ops take scratch from their context's arena and give it back by scope, so that nothing is allocated on the
+// hot path after the first step: the arena keeps its high-water mark and, once empty, merges its
+// blocks into one.
 #pragma once
 
 #include <cstddef>

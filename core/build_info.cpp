@@ -5,14 +5,17 @@
 #include <fstream>
 
 #include "core/build_config.h"  // written by CMake into the build folder
-#include "core/device.h"
 
 extern "C" char* openblas_get_config(void);
 
 namespace emer {
 
-std::string version() { return EMER_BUILD_VERSION; }
-std::string git_hash() { return EMER_BUILD_GIT_HASH; }
+std::string version() {
+  return EMER_BUILD_VERSION;
+}
+std::string git_hash() {
+  return EMER_BUILD_GIT_HASH;
+}
 
 std::map<std::string, std::string> build_facts() {
   return {

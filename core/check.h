@@ -1,8 +1,8 @@
 // core/check.h - the one error type, and the checks that throw it.
 //
 // Every failure that a user can cause or must act on is an `Error` whose message is one line: what is wrong,
-// where, and what to do. Its kind is the process exit code of docs/architecture.md ("Errors").
-// EMER_CHECK is for contracts between our own parts: it names the expression, file and line.
+// where, and what to do. Its kind is the process exit code of docs/architecture.md ("Errors"). EMER_CHECK is
+// for contracts between our own parts: it names the expression, file and line.
 #pragma once
 
 #include <fmt/format.h>
@@ -45,15 +45,16 @@ template <class... Args>
 }
 
 namespace detail {
-[[noreturn]] void check_failed(const char* expression, const char* file, int line, const std::string& message);
+[[noreturn]] void check_failed(const char* expression, const char* file, int line,
+                               const std::string& message);
 }  // namespace detail
 
 }  // namespace emer
 
 // EMER_CHECK(n >= 1, "linear: empty batch") or with fmt arguments. Always on, in release builds too.
-#define EMER_CHECK(condition, ...)                                                                      \
-  do {                                                                                                  \
-    if (!(condition)) [[unlikely]] {                                                                    \
-      ::emer::detail::check_failed(#condition, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__));         \
-    }                                                                                                   \
+#define EMER_CHECK(condition, ...)                                                              \
+  do {                                                                                          \
+    if (!(condition)) [[unlikely]] {                                                            \
+      ::emer::detail::check_failed(#condition, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
+    }                                                                                           \
   } while (false)

@@ -1,8 +1,8 @@
 // core/communicator.h - the collectives an op needs when its samples are spread over ranks.
 //
-// Both losses couple every pair of samples of the global batch (method.md 3.3), so ops that couple samples reach
-// the communicator through their Context and say in their contract what they exchange. Buffers live on the
-// context's device; calls are ordered on its stream. Counts are elements per rank.
+// Both losses couple every pair of samples of the global batch (method.md 3.3), so ops that couple samples
+// reach the communicator through their Context and say in their contract what they exchange. Buffers live on
+// the context's device; calls are ordered on its stream. Counts are elements per rank.
 #pragma once
 
 #include <cstddef>

@@ -12,7 +12,8 @@ Context::Context(DeviceKind kind, std::shared_ptr<Communicator> communicator)
   if constexpr (kWithCuda) {
     if (on_cuda()) cuda_ = cuda::make_context_state();
   } else {
-    if (on_cuda()) fail(ErrorKind::kDevice, "device 'cuda' asked for, but this build has no CUDA; use a cuda preset");
+    if (on_cuda())
+      fail(ErrorKind::kDevice, "device 'cuda' asked for, but this build has no CUDA; use a cuda preset");
   }
 }
 

@@ -1,7 +1,8 @@
 // core/context.h - what every op receives first: where it runs, its stream, its scratch, its communicator.
 //
-// A context belongs to one thread at a time. Ops are asynchronous on its stream; they create no stream, handle or
-// lasting memory and never synchronise. On the CPU the stream is empty and calls return when they are done.
+// A context belongs to one thread at a time. Ops are asynchronous on its stream; they create no stream,
+// handle or lasting memory and never synchronise. On the CPU the stream is empty and calls return when they
+// are done.
 #pragma once
 
 #include <cstddef>
@@ -59,7 +60,8 @@ class ArenaScope {
   Arena::Mark mark_;
 };
 
-// Copies between host and the context's device, ordered on its stream; returns when the host side may be reused.
+// Copies between host and the context's device, ordered on its stream; returns when the host side
+// may be reused.
 void copy_to_device(Context& ctx, void* device, const void* host, std::size_t bytes);
 void copy_to_host(Context& ctx, void* host, const void* device, std::size_t bytes);
 void copy_on_device(Context& ctx, void* to, const void* from, std::size_t bytes);

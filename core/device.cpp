@@ -7,7 +7,9 @@
 
 namespace emer {
 
-const char* name_of(DeviceKind kind) { return kind == DeviceKind::kCpu ? "cpu" : "cuda"; }
+const char* name_of(DeviceKind kind) {
+  return kind == DeviceKind::kCpu ? "cpu" : "cuda";
+}
 
 void* device_allocate(DeviceKind kind, std::size_t bytes) {
   if (bytes == 0) return nullptr;
@@ -52,13 +54,15 @@ DeviceKind choose_device(const std::string& request, std::string* why) {
     const DeviceReport report = report_devices();
     if (!kCudaTwinsComplete) {
       if (request == "cuda")
-        fail(ErrorKind::kDevice, "device: cuda was asked for, but this version trains on the CPU only; use device: cpu");
+        fail(ErrorKind::kDevice,
+             "device: cuda was asked for, but this version trains on the CPU only; use device: cpu");
       reason = "cpu: this version has no CUDA training step yet (CUDA: " + report.cuda_status + ")";
     } else if (!report.cuda_devices.empty()) {
       kind = DeviceKind::kCuda;
       reason = "cuda: " + report.cuda_devices.front();
     } else if (request == "cuda") {
-      fail(ErrorKind::kDevice, "device: cuda was asked for, but CUDA is {}; use device: cpu", report.cuda_status);
+      fail(ErrorKind::kDevice, "device: cuda was asked for, but CUDA is {}; use device: cpu",
+           report.cuda_status);
     } else {
       reason = "cpu: CUDA is " + report.cuda_status;
     }

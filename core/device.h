@@ -15,13 +15,14 @@ inline constexpr bool kWithCuda = false;
 
 enum class DeviceKind { kCpu, kCuda };
 
-// False until every op of a training step has its CUDA twin; until then `auto` takes the CPU and `cuda` is refused.
+// False until every op of a training step has its CUDA twin; until then `auto` takes the CPU and `cuda` is
+// refused.
 inline constexpr bool kCudaTwinsComplete = false;
 
 const char* name_of(DeviceKind kind);
 
-// 64-byte aligned on the CPU (one cache line, one AVX-512 register), 256-byte aligned on CUDA.
-// Throws Error(kDevice) when memory is exhausted. bytes == 0 gives nullptr.
+// 64-byte aligned on the CPU (one cache line, one AVX-512 register), 256-byte aligned on CUDA. Throws
+// Error(kDevice) when memory is exhausted. bytes == 0 gives nullptr.
 void* device_allocate(DeviceKind kind, std::size_t bytes);
 void device_free(DeviceKind kind, void* pointer) noexcept;
 

@@ -12,9 +12,10 @@ namespace emer {
 // The whole file. Throws Error(kInput): missing, a folder, unreadable, larger than `limit` bytes.
 std::string read_file(const std::string& path, std::size_t limit = std::size_t{1} << 40);
 
-// Writes through a temporary name in the same folder, flushes to disk, renames, flushes the folder: a reader, or the
-// next run after a crash, sees the old file or the new one, never half of one. Throws Error(kRunFailed) naming the
-// path and the system's reason (no space, read-only, missing folder); the temporary file is removed.
+// Writes through a temporary name in the same folder, flushes to disk, renames, flushes the folder: a reader,
+// or the next run after a crash, sees the old file or the new one, never half of one. Throws
+// Error(kRunFailed) naming the path and the system's reason (no space, read-only, missing folder); the
+// temporary file is removed.
 void write_file_atomically(const std::string& path, std::string_view bytes);
 void write_file_atomically(const std::string& path, const std::function<void(std::ostream&)>& write);
 

@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <ostream>
-#include <type_traits>
 
 #include "core/check.h"
 #include "core/file.h"

@@ -1,8 +1,9 @@
 // core/npy.h - NumPy's .npy files, versions 1 to 3, and the pickled object arrays of the reference code.
 //
-// Plain arrays: any little- or big-endian float, integer or bool dtype, C or Fortran order. Object arrays ('|O') hold
-// a pickle; only what a NumPy array of float arrays (or of numbers, or nested lists of them) needs is understood, every other opcode and
-// every other global is refused with its name and byte offset: nothing is ever executed.
+// Plain arrays: any little- or big-endian float, integer or bool dtype, C or Fortran order. Object arrays
+// ('|O') hold a pickle; only what a NumPy array of float arrays (or of numbers, or nested lists of them)
+// needs is understood, every other opcode and every other global is refused with its name and byte offset:
+// nothing is ever executed.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@ namespace emer {
 struct NpyArray {
   std::vector<std::int64_t> shape;  // empty for a scalar
   std::vector<double> values;
-  std::string dtype;                // as in the file, "<f4"
+  std::string dtype;  // as in the file, "<f4"
 };
 
 // What a file holds: one dense array, or a one-dimensional object array of dense arrays (ragged).
@@ -31,7 +32,8 @@ NpyContent parse_npy(std::string_view bytes, const std::string& label);
 
 // Dense float32 arrays, version 1.0, and ragged lists of float32 arrays as a pickled object array that
 // numpy.load(allow_pickle=True) reads. Atomic.
-void write_npy(const std::string& path, const std::vector<std::int64_t>& shape, const std::vector<float>& values);
+void write_npy(const std::string& path, const std::vector<std::int64_t>& shape,
+               const std::vector<float>& values);
 void write_npy_ragged(const std::string& path, const std::vector<std::vector<std::int64_t>>& shapes,
                       const std::vector<std::vector<float>>& items);
 

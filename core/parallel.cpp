@@ -31,7 +31,9 @@ std::atomic<int>& threads_in_use() {
 }
 }  // namespace
 
-int thread_count() { return threads_in_use().load(std::memory_order_relaxed); }
+int thread_count() {
+  return threads_in_use().load(std::memory_order_relaxed);
+}
 
 void set_thread_count(int threads) {
   EMER_CHECK(threads >= 1, "thread count must be at least 1, not {}", threads);

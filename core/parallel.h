@@ -1,9 +1,9 @@
-// core/parallel.h - loops over the CPU's cores. OpenMP underneath, shared with OpenBLAS, so that one pool serves both.
+// core/parallel.h - loops over the CPU's cores. OpenMP underneath, shared with OpenBLAS, so that one pool
+// serves both.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <exception>
 
 namespace emer {
 
@@ -16,8 +16,8 @@ void run_parallel(std::int64_t chunks, void (*body)(void*, std::int64_t), void* 
 }
 
 // body(begin, end) over [0, count) in chunks of `grain` (the last shorter). Chunk bounds do not depend on the
-// number of threads, so a result that depends on chunks only is the same on any machine. The first exception thrown
-// by a chunk is rethrown here.
+// number of threads, so a result that depends on chunks only is the same on any machine. The first exception
+// thrown by a chunk is rethrown here.
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
   if (count <= 0) return;

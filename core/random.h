@@ -1,7 +1,8 @@
 // core/random.h - counter-based random numbers: Philox4x32-10 (Salmon et al., SC 2011).
 //
-// A draw is a pure function of (seed, stream, index): no state to lose between checkpoints, and the CPU and CUDA
-// produce the same bits in any order. Streams separate purposes so that adding a layer never shifts another's draws.
+// A draw is a pure function of (seed, stream, index): no state to lose between checkpoints, and the CPU and
+// CUDA produce the same bits in any order. Streams separate purposes so that adding a layer never shifts
+// another's draws.
 #pragma once
 
 #include <array>
@@ -42,7 +43,9 @@ EMER_HOST_DEVICE inline PhiloxBlock philox(std::uint64_t seed, std::uint64_t str
 }
 
 // [0, 1), 24 bits: exact in float.
-EMER_HOST_DEVICE inline float unit_float(std::uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1.0p-24f; }
+EMER_HOST_DEVICE inline float unit_float(std::uint32_t bits) {
+  return static_cast<float>(bits >> 8) * 0x1.0p-24f;
+}
 // [0, 1), 53 bits.
 EMER_HOST_DEVICE inline double unit_double(std::uint32_t high, std::uint32_t low) {
   return static_cast<double>((std::uint64_t{high} << 32 | low) >> 11) * 0x1.0p-53;
@@ -78,7 +81,7 @@ class RandomStream {
 namespace streams {
 inline constexpr std::uint64_t kInitialise = 1ull << 32;  // + index of the parameter
 inline constexpr std::uint64_t kShuffle = 2ull << 32;     // + epoch
-inline constexpr std::uint64_t kDropout = 3ull << 32;     // + layer; index = step and element, see kernels/dropout.h
+inline constexpr std::uint64_t kDropout = 3ull << 32;     // + layer; index: see kernels/dropout.h
 inline constexpr std::uint64_t kBootstrap = 4ull << 32;   // + direction
 inline constexpr std::uint64_t kSynthetic = 5ull << 32;   // + song
 inline constexpr std::uint64_t kSplit = 6ull << 32;       // seeded splits that need not match scikit-learn

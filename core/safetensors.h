@@ -1,7 +1,9 @@
-// core/safetensors.h - the container of all our arrays: 8-byte little-endian header length, JSON header, raw data.
+// core/safetensors.h - the container of all our arrays: 8-byte little-endian header length, JSON header, raw
+// data.
 //
-// The reader trusts nothing: header length, JSON, dtypes, shapes (overflow), offsets (range, order, overlap, gaps),
-// duplicate names. Every refusal is Error(kInput) with path, byte offset or tensor name, and what is wrong.
+// The reader trusts nothing: header length, JSON, dtypes, shapes (overflow), offsets (range, order, overlap,
+// gaps), duplicate names. Every refusal is Error(kInput) with path, byte offset or tensor name, and what is
+// wrong.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +17,8 @@ namespace emer {
 
 enum class DType { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU64, kU32, kU16, kU8, kBool };
 
-const char* name_of(DType dtype);         // "F32", as in the header
-std::size_t byte_size(DType dtype);       // of one element
+const char* name_of(DType dtype);    // "F32", as in the header
+std::size_t byte_size(DType dtype);  // of one element
 
 struct TensorInfo {
   std::string name;
@@ -39,9 +41,9 @@ class SafetensorsFile {
   const TensorInfo* find(const std::string& name) const;               // nullptr where absent
   const TensorInfo& info(const std::string& name) const;               // Error(kInput) listing what is there
 
-  // The elements converted to T (float, double, int64_t, int32_t, uint8_t). Floating files convert between widths;
-  // integers convert where every value fits; a float file read as integers, or a value that does not fit, is an
-  // Error(kInput). Shape in `shape`, if given, must match exactly; -1 matches any extent.
+  // The elements converted to T (float, double, int64_t, int32_t, uint8_t). Floating files convert between
+  // widths; integers convert where every value fits; a float file read as integers, or a value that does not
+  // fit, is an Error(kInput). Shape in `shape`, if given, must match exactly; -1 matches any extent.
   template <class T>
   std::vector<T> read(const std::string& name, const std::vector<std::int64_t>& shape = {}) const;
 
@@ -53,18 +55,21 @@ class SafetensorsFile {
   std::vector<TensorInfo> tensors_;
 };
 
-// Collects arrays, then writes them at once through write_file_atomically. Names are listed in the order added, their
-// data lies by falling element size so that every array is aligned for readers that map the file. Adding a name twice,
-// names or metadata that are not UTF-8, or a shape that does not match the values is a broken contract (EMER_CHECK).
-// Data is copied by add().
+// Collects arrays, then writes them at once through write_file_atomically. Names are listed in the order
+// added, their data lies by falling element size so that every array is aligned for readers that map the
+// file. Adding a name twice, names or metadata that are not UTF-8, or a shape that does not match the values
+// is a broken contract (EMER_CHECK). Data is copied by add().
 class SafetensorsWriter {
  public:
   void set_metadata(const std::string& key, const std::string& value);
   void add(const std::string& name, const std::vector<std::int64_t>& shape, std::span<const float> values);
   void add(const std::string& name, const std::vector<std::int64_t>& shape, std::span<const double> values);
-  void add(const std::string& name, const std::vector<std::int64_t>& shape, std::span<const std::int64_t> values);
-  void add(const std::string& name, const std::vector<std::int64_t>& shape, std::span<const std::int32_t> values);
-  void add(const std::string& name, const std::vector<std::int64_t>& shape, std::span<const std::uint8_t> values);
+  void add(const std::string& name, const std::vector<std::int64_t>& shape,
+           std::span<const std::int64_t> values);
+  void add(const std::string& name, const std::vector<std::int64_t>& shape,
+           std::span<const std::int32_t> values);
+  void add(const std::string& name, const std::vector<std::int64_t>& shape,
+           std::span<const std::uint8_t> values);
   std::string serialise() const;
   void write(const std::string& path) const;
 
@@ -75,8 +80,8 @@ class SafetensorsWriter {
     std::vector<std::int64_t> shape;
     std::string bytes;
   };
-  void add_bytes(const std::string& name, DType dtype, const std::vector<std::int64_t>& shape, const void* data,
-                 std::size_t elements);
+  void add_bytes(const std::string& name, DType dtype, const std::vector<std::int64_t>& shape,
+                 const void* data, std::size_t elements);
   std::map<std::string, std::string> metadata_;
   std::vector<Entry> entries_;
 };

@@ -37,7 +37,7 @@ struct DeamPaths {
   std::string annotations;  // folder that holds, at any depth, the two dynamic files
   std::string features;     // CSV keyed by song id
   std::string metadata;     // folder with metadata_201{3,4,5}.csv at any depth; empty: no titles
-  std::string statics;      // folder with the static averages at any depth; empty: looked for in the two above
+  std::string statics;  // folder with the static averages at any depth; empty: looked for in the two above
 };
 ImportResult prepare_deam(const DeamPaths& paths, const DeamOptions& options);
 

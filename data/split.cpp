@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <random>
-#include <set>
 
 #include "core/check.h"
 #include "core/csv.h"

@@ -273,8 +273,7 @@ Dataset join(const RatingTable& ratings, const FeatureTable* features, ImportRep
         "in {}{}",
         rated.size(), rated.empty() ? "none" : "ids " + first_ids(rated), ratings.label, described.size(),
         described.empty() ? "none" : "ids " + first_ids(described), features->label, why_dropped(report));
-  if (d.song_id.empty())
-    fail_input("{}: no song has usable ratings{}", ratings.label, why_dropped(report));
+  if (d.song_id.empty()) fail_input("{}: no song has usable ratings{}", ratings.label, why_dropped(report));
 
   constexpr std::size_t kMostSteps = std::numeric_limits<std::int32_t>::max();
   std::size_t emotion_steps = 0, music_steps = 1;

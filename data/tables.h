@@ -53,8 +53,7 @@ using SongNames = std::map<std::int64_t, SongName>;
 // but the id and WorkerId.
 WideRatings read_wide_ratings(const CsvTable& table);
 // One row a step: id, time, valence, arousal, found by header: a name with `time`, and valence/arousal or
-// their
-// `(mean)`, `_mean` forms. Steps are sorted by time; a repeated time is an error.
+// their `(mean)`, `_mean` forms. Steps are sorted by time; a repeated time is an error.
 RatingTable read_long_ratings(const CsvTable& table, int steps, ImportReport& report);
 
 // Songs of both tables with equal numbers of ratings, cut before the first missing value and after `steps`

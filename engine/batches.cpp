@@ -1,6 +1,5 @@
 #include "engine/batches.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 

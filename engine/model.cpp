@@ -60,7 +60,9 @@ EncoderConfig encoder_config(const ModelConfig& model, const ViewConfig& view, c
 
 namespace {
 
-double dense(double in, double out) { return (in + 1) * out; }
+double dense(double in, double out) {
+  return (in + 1) * out;
+}
 
 double weights(const EncoderConfig& c) {
   const double hidden = c.gru_hidden, d = c.embedding_dim;
@@ -80,10 +82,9 @@ double weights(const EncoderConfig& c) {
 
 void check_model_fits(const Config& config, const InputShape& shape, double memory_bytes) {
   const ModelConfig& model = config.model;
-  double count =
-      weights(encoder_config(model, model.music, "music", shape.music_steps, shape.music_width)) +
-      weights(
-          encoder_config(model, model.emotion, "emotion", shape.emotion_steps, InputShape::kEmotionWidth));
+  double count = weights(encoder_config(model, model.music, "music", shape.music_steps, shape.music_width)) +
+                 weights(encoder_config(model, model.emotion, "emotion", shape.emotion_steps,
+                                        InputShape::kEmotionWidth));
   if (config.loss.lambda > 0.0 && config.loss.cca.form == CcaForm::kProjection)
     count += 2.0 * model.embedding_dim * model.embedding_dim;
   const double copies = config.train.ema > 0.0 ? 5 : 4;  // weight, gradient, two moments, average

@@ -10,7 +10,6 @@
 // depend on its place: equal candidates tie exactly.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>

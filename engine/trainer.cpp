@@ -143,8 +143,9 @@ void Run::open() {
           : Batches::scheduled(load_schedule(request_.schedule, songs), songs, config_.train.batch_size);
 
   if (ctx_->device() == DeviceKind::kCpu)
-    check_model_fits(config_, input_shape(data_.dataset),
-                     static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE)));
+    check_model_fits(
+        config_, input_shape(data_.dataset),
+        static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE)));
   model_ = std::make_unique<DualEncoder<float>>(*ctx_, config_, input_shape(data_.dataset));
   parameters_ = model_->parameters();
   model_->initialise(*ctx_, static_cast<std::uint64_t>(config_.train.seed));
@@ -224,11 +225,12 @@ bool Run::finished() const {
 
 void Run::diverged(std::int64_t step, std::int64_t epoch, const std::string& facts) const {
   const std::string last = find_complete(checkpoints_, "last");
-  fail(ErrorKind::kRunFailed,
-       "training diverged at step {} (epoch {}): {}; {}; lower train.learning_rate, or set train.clip_norm or "
-       "model.log_variance_clamp",
-       step, epoch, facts,
-       last.empty() ? "there was no checkpoint yet" : "the last good checkpoint is " + last);
+  fail(
+      ErrorKind::kRunFailed,
+      "training diverged at step {} (epoch {}): {}; {}; lower train.learning_rate, or set train.clip_norm or "
+      "model.log_variance_clamp",
+      step, epoch, facts,
+      last.empty() ? "there was no checkpoint yet" : "the last good checkpoint is " + last);
 }
 
 void Run::one_step() {
@@ -242,8 +244,8 @@ void Run::one_step() {
   const LossValues loss = step_.forward_backward(*ctx_, *model_, data_.dataset, rows, dropout);
   const double norm = gradient_norm(*ctx_, parameters_);
   if (!std::isfinite(loss.loss) || !std::isfinite(norm))
-    diverged(state_.step + 1, state_.epoch, fmt::format("loss {}, cca {}, kl {}, gradient norm {}", loss.loss, loss.cca,
-                                          loss.kl, norm));
+    diverged(state_.step + 1, state_.epoch,
+             fmt::format("loss {}, cca {}, kl {}, gradient norm {}", loss.loss, loss.cca, loss.kl, norm));
   // Here the weights are known to be good, and the step they are about to take can be done again from them.
   if (save_is_due()) save("last");
 
@@ -285,14 +287,15 @@ void Run::validate_epoch(std::int64_t epoch) {
     result = validate(*ctx_, *model_, data_, data_.validation, config_);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kRunFailed) throw;
-    diverged(state_.step, epoch, fmt::format("loss {}, cca {}, kl {}, and the weights after it cannot be validated: {}",
-                                      loss.loss, loss.cca, loss.kl, error.what()));
+    diverged(state_.step, epoch,
+             fmt::format("loss {}, cca {}, kl {}, and the weights after it cannot be validated: {}",
+                         loss.loss, loss.cca, loss.kl, error.what()));
   }
   optimizer_->swap_average();
   if (!std::isfinite(result.loss.loss))
     diverged(state_.step, epoch,
-             fmt::format("loss {}, cca {}, kl {}, but on the validation part loss {}, cca {}, kl {}", loss.loss,
-                         loss.cca, loss.kl, result.loss.loss, result.loss.cca, result.loss.kl));
+             fmt::format("loss {}, cca {}, kl {}, but on the validation part loss {}, cca {}, kl {}",
+                         loss.loss, loss.cca, loss.kl, result.loss.loss, result.loss.cca, result.loss.kl));
   log_->write_validation(state_.step, epoch, result);
   const EvaluationResult& r = result.retrieval;
   progress_->note(

@@ -6,8 +6,8 @@
 //   kTensorFlow   x <- x - lr sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps)
 //   kUsual        x <- x - lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 // Source: Kingma and Ba, ICLR 2015, section 2 (kTensorFlow) and algorithm 1 (kUsual); Loshchilov and Hutter,
-// ICLR 2019. The two differ in what eps is added to. The corrections are computed in double. Errors:
-// EMER_CHECK on t < 1, b1 or b2 outside [0, 1), negative eps; Error(kDevice) on a CUDA context.
+//         ICLR 2019. The two differ in what eps is added to. The corrections are computed in double.
+// Errors: EMER_CHECK on t < 1, b1 or b2 outside [0, 1), negative eps; Error(kDevice) on a CUDA context.
 #pragma once
 
 #include <cstdint>

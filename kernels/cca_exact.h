@@ -12,14 +12,11 @@
 // n <= d: defined thanks to the ridge, but all sample correlations tend to 1 and the gradient says little.
 // NaN:    an input that is not finite gives a NaN loss and NaN gradients.
 // Order:  fixed. Everything runs in double for both scalars: S is inverted, and its condition number may be
-// anything
-//         up to the largest variance over the ridge.
+//         anything up to the largest variance over the ridge.
 // Batch:  couples samples. Distributed, the feature means and S11, S22, S12 would be all-reduced sums. Now
-// more than
-//         one rank is an Error(kDevice).
+//         more than one rank is an Error(kDevice).
 // Errors: Error(kRunFailed) where n < 2 or LAPACK does not converge; EMER_CHECK on sizes, null pointers,
-// ridge;
-//         Error(kDevice) on a CUDA context or several ranks.
+//         ridge; Error(kDevice) on a CUDA context or several ranks.
 #pragma once
 
 #include "core/context.h"

@@ -1,28 +1,23 @@
-// kernels/cca_projection.h - CCA with learned projections: value, gradients to both views and both
-// projections.
+// kernels/cca_projection.h - CCA with learned projections: value, gradients to both views and projections.
 //
 //   F1, F2 = centred views (kernels/covariance.h),  S11, S22 with ridge r, S12 = F1'F2/(n-1),  T = W1' S12 W2
 //   R_v  = I - W_v' S_vv W_v
 //   loss = scale * ( -corr(T) + penalty )
-//     corr     nuclear: sum of singular values;   row_norm: sum over rows of their 2-norms (released code,
-//     B4) penalty  separate: 1/2 sum |R_1| + 1/2 sum |R_2|;   summed: 1/2 sum |R_1 + R_2| (released code,
-//     B5), entrywise
+//     corr     nuclear: sum of singular values;   row_norm: sum over rows of their 2-norms (released code)
+//     penalty  separate: 1/2 sum |R_1| + 1/2 sum |R_2|;   summed: 1/2 sum |R_1 + R_2| (released code)
 // Source: method.md 3.2(a), EMER-CL src/loss.py. Computed from A = F1 W1, B = F2 W2 (n x d), with
 //   W'SW = A'A/(n-1) + r W'W: fewer operations than the d x d chain where n < d (performance: one product of
 //   n d^2 per view instead of two of d^3).
 // Kink:   sign(0) = 0 in the penalty; gradient 0 at a zero row (row_norm). Nuclear norm at singular values of
-// zero:
-//         svd takes U V' over the singular vectors above min(n, d) * eps of the largest value, the
+//         zero: svd takes U V' over the singular vectors above min(n, d) * eps of the largest value, the
 //         subgradient of least norm; polar as kernels/polar_factor.h says. Directions lost by n < d do not
 //         matter to either: the gradients are B P' and A P, which P's part outside A and B does not reach.
 // NaN:    a NaN in an input gives a NaN loss.
 // Order:  fixed; sums outside products in double.
 // Batch:  couples samples. Distributed, the feature means, A'A, B'B and A'B would be all-reduced sums and
-// dL/dW too.
-//         Now more than one rank is an Error(kDevice).
+//         dL/dW too. Now more than one rank is an Error(kDevice).
 // Errors: Error(kRunFailed) where n < 2; EMER_CHECK on sizes, null pointers, ridge; Error(kRunFailed) where
-// LAPACK
-//         does not converge; Error(kDevice) on a CUDA context or several ranks.
+//         LAPACK does not converge; Error(kDevice) on a CUDA context or several ranks.
 #pragma once
 
 #include "core/context.h"

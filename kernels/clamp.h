@@ -1,8 +1,8 @@
 // kernels/clamp.h - y = min(max(x, low), high), and its gradient.
 //
-// Kink: the gradient is 0 where y is low or high, that is outside the open interval.   NaN: passes through
-// both ways. Infinite bounds are allowed. Errors: EMER_CHECK on !(low < high); Error(kDevice) on a CUDA
-// context.
+// Kink:   the gradient is 0 where y is low or high, that is outside the open interval.
+// NaN:    passes through both ways. Infinite bounds are allowed.
+// Errors: EMER_CHECK on !(low < high); Error(kDevice) on a CUDA context.
 #pragma once
 
 #include <cstdint>

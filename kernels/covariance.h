@@ -1,14 +1,15 @@
 // kernels/covariance.h - centred views and their second moments.
 //
 //   centre      feature: y_ik = x_ik - mean_i x_ik       (each feature's mean over the batch; textbook)
-//               sample:  y_ik = x_ik - mean_k x_ik       (each sample's own mean over features; released
-//               code, B3)
+//               sample:  y_ik = x_ik - mean_k x_ik       (each sample's own mean over features; released code)
 //   covariance  S11 = F1'F1/(n-1) + ridge I,   S22 likewise,   S12 = F1'F2/(n-1),   F = centred views
 // Both divide by n - 1 whatever the centring. Centring is a symmetric projection, so the same op takes dL/dy
-// to dL/dx. Source: method.md 3.2, EMER-CL src/loss.py. NaN:    passes through. Order: fixed; means are
-// summed in double. Batch:  couples samples. Distributed, feature means, then S11, S22, S12 would be
-// all-reduced sums, with n the
-//         global count. Now more than one rank is an Error(kDevice).
+// to dL/dx.
+// Source: method.md 3.2, EMER-CL src/loss.py.
+// NaN:    passes through.
+// Order:  fixed; means are summed in double.
+// Batch:  couples samples. Distributed, feature means, then S11, S22, S12 would be all-reduced sums, with n
+//         the global count. Now more than one rank is an Error(kDevice).
 // Errors: EMER_CHECK on sizes and null pointers; Error(kDevice) on a CUDA context or several ranks.
 #pragma once
 

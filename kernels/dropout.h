@@ -6,9 +6,10 @@
 //   stream = dropout_stream(rank, view, layer)
 // i counts the elements of this array in row-major order. unit_float takes 24 bits, so the comparison is
 // exact and every device draws the same mask; the same key after a resume draws the same mask again. The
-// derivative has the form of the op itself: backward is dropout() of dy under the same key. NaN: passes
-// through where kept. Errors: EMER_CHECK on p outside [0, 1), count < 0 or >= 2^34, step >= 2^32;
-// Error(kDevice) on a CUDA context.
+// derivative has the form of the op itself: backward is dropout() of dy under the same key.
+// NaN:    passes through where kept.
+// Errors: EMER_CHECK on p outside [0, 1), count < 0 or >= 2^34, step >= 2^32; Error(kDevice) on a CUDA
+//         context.
 #pragma once
 
 #include <cstdint>

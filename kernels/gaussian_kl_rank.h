@@ -18,10 +18,9 @@
 //         operands' own means are split off as rank-one terms in double, and S_ii is summed directly, not
 //         through products. In float the error of S_ij is then that of the centred products only.
 // Batch:  couples all pairs of the global batch. Distributed, ranks would all-gather (mu, log_variance) of
-// both
-//         sides, the column sums behind c and s being all-reduced first, each would work its own block of
-//         rows of A and B, and the columns' gradients would be reduce-scattered. Now more than one rank is an
-//         Error(kDevice).
+//         both sides, the column sums behind c and s being all-reduced first, each would work its own block
+//         of rows of A and B, and the columns' gradients would be reduce-scattered. Now more than one rank is
+//         an Error(kDevice).
 // Errors: EMER_CHECK on sizes, null pointers and weights; Error(kDevice) on a CUDA context or several ranks.
 #pragma once
 

@@ -11,8 +11,7 @@
 // Source: method.md section 2; Cho et al., EMNLP 2014.
 // Kink:   the hard sigmoid's derivative is 0 where it returns 0 or 1.
 // Order:  rows are independent in forward and dx. Parameter gradients are sums in an order that depends on
-// the batch
-//         alone, apart from OpenBLAS's own split of a product over threads.
+//         the batch alone, apart from OpenBLAS's own split of a product over threads.
 // Errors: EMER_CHECK on sizes and null pointers; Error(kDevice) on a CUDA context.
 #pragma once
 

@@ -3,10 +3,12 @@
 //   forward    z_ij = sum_k x_ik W_jk + b_j,   y = z,  ln(1 + e^z) (softplus)  or  max(0, z) (relu)
 //   backward   g = dy,  dy * (1 - e^-y)  or  dy * [y > 0]     (the derivative, from the output)
 //              dW_jk += sum_i g_ij x_ik,   db_j += sum_i g_ij,   dx_ik = sum_j g_ij W_jk
-// Source: method.md section 2.   NaN: passes through.   Kink: relu has slope 0 at 0.
-// Order: fixed on one machine and number of threads (the products are OpenBLAS's). Batch: rows are
-// independent in forward and dx; dW and db are sums over this rank's rows. Errors: EMER_CHECK on sizes below
-// 1 and null pointers; Error(kDevice) on a CUDA context.
+// Source: method.md section 2.
+// NaN:    passes through.
+// Kink:   relu has slope 0 at 0.
+// Order:  fixed on one machine and number of threads (the products are OpenBLAS's).
+// Batch:  rows are independent in forward and dx; dW and db are sums over this rank's rows.
+// Errors: EMER_CHECK on sizes below 1 and null pointers; Error(kDevice) on a CUDA context.
 #pragma once
 
 #include "core/context.h"

@@ -1,16 +1,14 @@
-// kernels/polar_factor.h - T = P H with P orthogonal and H symmetric positive semi-definite: P = U V' where T
-// = U D V'.
+// kernels/polar_factor.h - T = P H with P orthogonal and H symmetric positive semi-definite.
 //
-// P is the gradient of the nuclear norm: d||T||_* / dT = P, and ||T||_* = <P, T>.
-// Source: dynamically weighted Halley iterations, Nakatsukasa, Bai, Gygi, SIAM J. Matrix Anal. Appl. 31
-// (2010):
+// With T = U D V', P = U V'. P is the gradient of the nuclear norm: d||T||_* / dT = P, and ||T||_* = <P, T>.
+// Source: dynamically weighted Halley iterations, Nakatsukasa, Bai, Gygi, SIAM J. Matrix Anal. Appl. 31, 2010:
 //   X_0 = T / alpha, alpha >= ||T||_2;   X <- X (a I + b X'X) (I + c X'X)^-1
 // with weights a, b, c from a lower bound l of the singular values of X, so that their number does not depend
-// on the data: five in float (l_0 = 1e-7), six in double (l_0 = 1e-15), for any T. Rank deficiency: singular
-// values above l_0 * alpha (alpha <= m^(1/2) ||T||_2) become 1. Smaller ones grow to
-//   something in [0, 1], so that P is then a subgradient of the nuclear norm, though not the one of least
-//   norm: exact zeros stay near 0, rounding noise may be raised. ||T||_* is not affected. The zero matrix
-//   gives P = 0.
+// on the data: five in float (l_0 = 1e-7), six in double (l_0 = 1e-15), for any T.
+// Rank deficiency: singular values above l_0 * alpha (alpha <= m^(1/2) ||T||_2) become 1. Smaller ones grow to
+//         something in [0, 1], so that P is then a subgradient of the nuclear norm, though not the one of
+//         least norm: exact zeros stay near 0, rounding noise may be raised. ||T||_* is not affected. The
+//         zero matrix gives P = 0.
 // NaN:    a matrix with an entry that is not finite gives NaN everywhere.
 // Order:  fixed; iterations run in double for both scalars.
 // Errors: EMER_CHECK on size and null pointers; Error(kDevice) on a CUDA context.

@@ -1,8 +1,9 @@
 // kernels/svd.h - T = left diag(values) right, square T.
 //
 // Source: LAPACK gesdd. Signs, and the choice inside repeated values, are LAPACK's: deterministic, not
-// meaningful. NaN:    a matrix with an entry that is not finite gives NaN everywhere. Errors: EMER_CHECK on
-// size, null pointers, aliasing; Error(kRunFailed) where LAPACK does not converge;
+//         meaningful.
+// NaN:    a matrix with an entry that is not finite gives NaN everywhere.
+// Errors: EMER_CHECK on size, null pointers, aliasing; Error(kRunFailed) where LAPACK does not converge;
 //         Error(kDevice) on a CUDA context.
 #pragma once
 

@@ -1,10 +1,9 @@
-// layers/encoder.h - one view's encoder: [bidirectional GRU] -> dense stack -> three linear
-// heads.
+// layers/encoder.h - one view's encoder: [bidirectional GRU] -> dense stack -> three linear heads.
 //
 // Shapes (method.md section 2), n = batch, d = embedding width:
 //   kMlp    input [n, F], or sequences [n, T, F] flattened to [n, T*F] by the caller
-//   kBiGru  input [n, T, F] with lengths [n]; the dense stack sees [last forward state, last backward state],
-//   2H wide
+//   kBiGru  input [n, T, F] with lengths [n]; the dense stack sees [last forward state, last backward
+//           state], 2H wide
 // dense1..denseK have the configured widths, dense(K+1) is d wide; an activation (softplus in the paper)
 // follows every one, dropout follows all but the last (dense1..denseK). Heads are linear: embedding [n, d],
 // mean and log_variance [n, d].

@@ -23,8 +23,8 @@ struct ContextState {
 
 inline void check(cudaError_t status, const char* what, const char* file, int line) {
   if (status != cudaSuccess) [[unlikely]]
-    fail(ErrorKind::kDevice, "{}: {} ({}) at {}:{}", what, cudaGetErrorString(status), cudaGetErrorName(status), file,
-         line);
+    fail(ErrorKind::kDevice, "{}: {} ({}) at {}:{}", what, cudaGetErrorString(status),
+         cudaGetErrorName(status), file, line);
 }
 
 }  // namespace emer::cuda

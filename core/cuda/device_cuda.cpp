@@ -1,22 +1,26 @@
 // The CUDA runtime behind core/device.h and core/context.h.
 #include <cstdio>
 
-#include "core/cuda/context_state.h"
 #include "core/context.h"
+#include "core/cuda/context_state.h"
 
 namespace emer::cuda {
 
 namespace {
 
 void check_cublas(cublasStatus_t status, const char* what) {
-  if (status != CUBLAS_STATUS_SUCCESS) fail(ErrorKind::kDevice, "{}: {}", what, cublasGetStatusString(status));
+  if (status != CUBLAS_STATUS_SUCCESS)
+    fail(ErrorKind::kDevice, "{}: {}", what, cublasGetStatusString(status));
 }
 
 void check_cusolver(cusolverStatus_t status, const char* what) {
-  if (status != CUSOLVER_STATUS_SUCCESS) fail(ErrorKind::kDevice, "{}: cuSOLVER status {}", what, static_cast<int>(status));
+  if (status != CUSOLVER_STATUS_SUCCESS)
+    fail(ErrorKind::kDevice, "{}: cuSOLVER status {}", what, static_cast<int>(status));
 }
 
-std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
+std::string version_text(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
 
 // Destructors must not throw: a failure here is reported and lost.
 void log_failure(cudaError_t status, const char* what) noexcept {
@@ -40,9 +44,13 @@ ContextState::~ContextState() {
   if (stream != nullptr) log_failure(cudaStreamDestroy(stream), "cudaStreamDestroy");
 }
 
-std::shared_ptr<ContextState> make_context_state() { return std::make_shared<ContextState>(); }
+std::shared_ptr<ContextState> make_context_state() {
+  return std::make_shared<ContextState>();
+}
 
-void synchronize(ContextState& state) { EMER_CUDA_CHECK(cudaStreamSynchronize(state.stream)); }
+void synchronize(ContextState& state) {
+  EMER_CUDA_CHECK(cudaStreamSynchronize(state.stream));
+}
 
 void copy(ContextState& state, void* to, const void* from, std::size_t bytes, bool wait) {
   EMER_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, state.stream));
@@ -58,14 +66,17 @@ void* allocate(std::size_t bytes) {
   const cudaError_t status = cudaMalloc(&pointer, bytes);
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // clears the error, which is not sticky
-    fail(ErrorKind::kDevice, "out of GPU memory: {:.1f} MiB could not be allocated; use a smaller batch or model",
+    fail(ErrorKind::kDevice,
+         "out of GPU memory: {:.1f} MiB could not be allocated; use a smaller batch or model",
          static_cast<double>(bytes) / (1 << 20));
   }
   EMER_CUDA_CHECK(status);
   return pointer;
 }
 
-void free(void* pointer) noexcept { log_failure(cudaFree(pointer), "cudaFree"); }
+void free(void* pointer) noexcept {
+  log_failure(cudaFree(pointer), "cudaFree");
+}
 
 void fill_report(DeviceReport& report) {
   int runtime = 0, driver = 0, count = 0;

@@ -1,5 +1,6 @@
-// engine/cli/commands.h - every subcommand registers itself on the application; its work runs in the callback.
-// A command throws emer::Error for what the user must know; main() turns that into one line and the exit code.
+// engine/cli/commands.h - every subcommand registers itself on the application; its work runs in the
+// callback. A command throws emer::Error for what the user must know; main() turns that into one line and the
+// exit code.
 #pragma once
 
 namespace CLI {

@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <memory>
 
-#include "core/device.h"
 #include "core/parallel.h"
 #include "engine/cli/commands.h"
 #include "engine/config.h"

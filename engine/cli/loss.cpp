@@ -164,7 +164,8 @@ void register_loss(CLI::App& app) {
   command->add_option("--gradients", options->gradients,
                       "write one gradient per input under the input's name");
   command->add_option("--set", options->set, "key=value over the file")
-      ->type_name("KEY=VALUE")->allow_extra_args(false);
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
   command->callback([options] { run(*options); });
 }
 

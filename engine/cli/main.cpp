@@ -51,8 +51,8 @@ std::vector<std::string> reversed_arguments(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     if (after_set && arguments.back() != "--set" && assigns(argv[i])) arguments.emplace_back("--set");
     arguments.emplace_back(argv[i]);
-    after_set = arguments.back() == "--set" ||
-                (arguments.size() > 1 && arguments[arguments.size() - 2] == "--set");
+    after_set =
+        arguments.back() == "--set" || (arguments.size() > 1 && arguments[arguments.size() - 2] == "--set");
   }
   return {arguments.rbegin(), arguments.rend()};
 }

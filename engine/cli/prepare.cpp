@@ -48,9 +48,10 @@ void register_deam(CLI::App& prepare) {
   command->add_option("--features", o->paths.features, "CSV of one row a song, keyed by song_id")->required();
   command->add_option("--metadata", o->paths.metadata,
                       "folder with metadata_201{3,4,5}.csv: titles and artists");
-  command->add_option("--static", o->paths.statics,
-                      "folder with the static averages, to check that columns are not swapped (default: those found "
-                      "below the other folders)");
+  command->add_option(
+      "--static", o->paths.statics,
+      "folder with the static averages, to check that columns are not swapped (default: those found "
+      "below the other folders)");
   add_steps(*command, o->deam.steps);
   command->add_option("--compat", o->compat, "textbook or released: preset of the switches below")
       ->check(CLI::IsMember({"textbook", "released"}))

@@ -1,6 +1,5 @@
 #include "kernels/cca_projection.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 

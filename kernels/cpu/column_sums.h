@@ -1,7 +1,6 @@
 // kernels/cpu/column_sums.h - column sums of a row-major matrix, in a fixed order.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 namespace emer::cpu {

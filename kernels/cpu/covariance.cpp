@@ -1,6 +1,5 @@
 #include "kernels/covariance.h"
 
-#include <algorithm>
 #include <cstdint>
 
 #include "core/parallel.h"

@@ -7,8 +7,6 @@
 
 #include <lapacke.h>
 
-#include <cstdint>
-
 #include "core/check.h"
 #include "core/context.h"
 

@@ -2,8 +2,8 @@
 // larger than its factors. Both forms of CCA end here.
 //
 //   A'B = U D V',  P = U V':   nuclear = sum D = <P, A'B>,   d/dA = B P',   d/dB = A P
-// n < d: A' = Q1 R1, B' = Q2 R2, and the n x n matrix R1 R2' has the same singular values; B P' = (Q1 P_n
-// R2)'.
+// n < d: A' = Q1 R1, B' = Q2 R2, and the n x n matrix R1 R2' has the same singular values;
+//   B P' = (Q1 P_n R2)'.
 #pragma once
 
 #include "core/context.h"

@@ -4,8 +4,6 @@
 
 #include <cblas.h>
 
-#include <cstdint>
-
 namespace emer::cpu {
 
 // Upper triangle of C[m, m] = alpha * A'A + beta * C, A[k, m]; the lower triangle is left alone.

@@ -1,9 +1,10 @@
 // kernels/cpu/vector_math.h - exp, expm1, sigmoid, tanh, softplus without branches or tables.
 //
 // In float each is a short straight line of arithmetic that GCC turns into SIMD code when called in a loop
-// (`#pragma omp simd`); libm's would be a call per element. In double, which exists for checking, libm is used.
-// Errors in float against double: at most 4 ulp over the whole range (tests/kernels/vector_math_test.cpp). NaN gives
-// NaN. Results below 1.6e-38, where the normal numbers end, are replaced by about that.
+// (`#pragma omp simd`); libm's would be a call per element. In double, which exists for checking, libm is
+// used. Errors in float against double: at most 4 ulp over the whole range
+// (tests/kernels/vector_math_test.cpp). NaN gives NaN. Results below 1.6e-38, where the normal numbers end,
+// are replaced by about that.
 #pragma once
 
 #include <bit>
