@@ -68,14 +68,15 @@ void add_data(std::vector<Key>& k) {
   k.push_back({"data.emotion_steps", EMER_INT(data.emotion_steps, 0, kIntMax), "ratings",
                "keep the first so many ratings (after the stride); 0 keeps all", ""});
   k.push_back({"data.deam_short_valence", EMER_CHOICE(data.deam_short_valence, "textbook", "released"), "-",
-               "recorded, applied by `emer prepare`: valence of a DEAM song whose length is not 60 is cut, "
+               "recorded; `emer prepare deam --deam-short-valence` applies it: valence of a DEAM song whose "
+               "length is not 60 is cut, "
                "or overwritten "
                "by arousal (B15)",
                "released"});
   k.push_back({"data.rater_mean", EMER_CHOICE(data.rater_mean, "skip_missing", "plain"), "-",
-               "recorded, applied by `emer prepare`: mean over raters (B16)", "plain"});
+               "recorded only: per-rater ratings are not imported yet; mean over raters (B16)", "plain"});
   k.push_back({"data.resampler", EMER_CHOICE(data.resampler, "soxr", "resampy_0_2_2"), "-",
-               "recorded, applied by `emer prepare`: audio resampler", "resampy_0_2_2"});
+               "recorded only: audio is not read yet; resampler", "resampy_0_2_2"});
 }
 
 void add_model(std::vector<Key>& k) {
