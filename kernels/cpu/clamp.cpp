@@ -17,7 +17,7 @@ void clamp_backward(Context&, const ClampBackward<Real>& a) {
 #pragma omp simd
   for (std::int64_t i = 0; i < a.count; ++i) {
     const Real y = a.y[i];
-    a.dx[i] = (y <= a.low) | (y >= a.high) ? Real(0) : a.dy[i];
+    a.dx[i] = ((y <= a.low) | (y >= a.high)) ? Real(0) : a.dy[i];
   }
 }
 

@@ -13,7 +13,7 @@ Real gate_slope(Real s) {
   if constexpr (activation == GateActivation::kSigmoid)
     return s * (1 - s);
   else
-    return (s <= 0) | (s >= 1) ? Real(0) : Real(0.2);
+    return ((s <= 0) | (s >= 1)) ? Real(0) : Real(0.2);
 }
 
 // One row of one step. g: c, z, r, U_h h on entry; the gradients of what went into tanh, s, s, and of U_h h
