@@ -46,6 +46,7 @@ void Arena::release(Mark mark) {
     const std::size_t total = capacity();
     for (const Block& block : blocks_) device_free(kind_, block.data);
     blocks_.clear();
+    count_device_relocation();
     add_block(total);
     current_ = 0;
   }

@@ -18,6 +18,13 @@ namespace cuda {
 struct ContextState;  // stream and library handles; defined in core/cuda/context_state.h
 }
 
+// Of the products of float arrays on CUDA; sums, losses and the optimiser are float or double either way. The CPU
+// computes in kFp32 whatever is asked.
+//   kFp32  float products and sums
+//   kTf32  operands rounded to 10 mantissa bits by the tensor cores, sums in float
+//   kBf16  operands rounded to bfloat16, sums in float
+enum class Precision { kFp32, kTf32, kBf16 };
+
 class Context {
  public:
   explicit Context(DeviceKind kind = DeviceKind::kCpu,
@@ -28,6 +35,8 @@ class Context {
 
   DeviceKind device() const { return kind_; }
   bool on_cuda() const { return kind_ == DeviceKind::kCuda; }
+  Precision precision() const { return precision_; }
+  void set_precision(Precision precision) { precision_ = precision; }
   Communicator& communicator() { return *communicator_; }
   Arena& arena() { return arena_; }
   cuda::ContextState& cuda_state();  // throws on a CPU context
@@ -42,6 +51,7 @@ class Context {
 
  private:
   DeviceKind kind_;
+  Precision precision_ = Precision::kFp32;
   std::shared_ptr<Communicator> communicator_;
   Arena arena_;
   std::shared_ptr<cuda::ContextState> cuda_;

@@ -1,5 +1,6 @@
 #include "core/device.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <new>
 
@@ -33,6 +34,17 @@ void device_free(DeviceKind kind, void* pointer) noexcept {
   }
   static_cast<void>(kind);
   std::free(pointer);
+}
+
+namespace {
+std::atomic<std::uint64_t> relocations{0};
+}
+
+std::uint64_t device_relocations() {
+  return relocations.load(std::memory_order_relaxed);
+}
+void count_device_relocation() {
+  relocations.fetch_add(1, std::memory_order_relaxed);
 }
 
 DeviceReport report_devices() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,11 @@ const char* name_of(DeviceKind kind);
 // Error(kDevice) when memory is exhausted. bytes == 0 gives nullptr.
 void* device_allocate(DeviceKind kind, std::size_t bytes);
 void device_free(DeviceKind kind, void* pointer) noexcept;
+
+// How often memory that recorded work may point into has moved: an arena that merged its blocks, a tensor that
+// grew. core/work_graph.h compares two readings.
+std::uint64_t device_relocations();
+void count_device_relocation();
 
 // One line per accelerator, and why there is none where there is none.
 struct DeviceReport {

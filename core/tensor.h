@@ -45,6 +45,7 @@ class Tensor {
   void resize(Context& ctx, Shape shape) {
     const auto count = static_cast<std::size_t>(element_count(shape));
     if (count > capacity_ || (data_ != nullptr && kind_ != ctx.device())) {
+      if (data_ != nullptr) count_device_relocation();
       release();
       kind_ = ctx.device();
       data_ = static_cast<T*>(device_allocate(kind_, count * sizeof(T)));

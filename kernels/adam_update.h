@@ -43,4 +43,9 @@ template <class Real>
 void adam_update(Context& ctx, const AdamUpdate<Real>& args);
 }  // namespace cpu
 
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void adam_update(Context& ctx, const AdamUpdate<Real>& args);
+}  // namespace cuda
+
 }  // namespace emer

@@ -51,4 +51,9 @@ template <class Real>
 void cca_exact(Context& ctx, const CcaExact<Real>& args);
 }  // namespace cpu
 
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void cca_exact(Context& ctx, const CcaExact<Real>& args);
+}  // namespace cuda
+
 }  // namespace emer

@@ -61,4 +61,9 @@ template <class Real>
 void cca_projection(Context& ctx, const CcaProjection<Real>& args);
 }  // namespace cpu
 
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void cca_projection(Context& ctx, const CcaProjection<Real>& args);
+}  // namespace cuda
+
 }  // namespace emer

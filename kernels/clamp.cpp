@@ -9,14 +9,16 @@ template <class Real>
 void clamp(Context& ctx, const Clamp<Real>& a) {
   EMER_CHECK(a.low < a.high, "clamp: low {} is not below high {}", a.low, a.high);
   EMER_CHECK(a.count == 0 || (a.x && a.y), "clamp: null argument");
-  dispatch_cpu_only(ctx, "clamp", [&] { cpu::clamp(ctx, a); });
+  dispatch<Real>(
+      ctx, "clamp", [&] { cpu::clamp(ctx, a); }, [&] { cuda::clamp(ctx, a); });
 }
 
 template <class Real>
 void clamp_backward(Context& ctx, const ClampBackward<Real>& a) {
   EMER_CHECK(a.low < a.high, "clamp: low {} is not below high {}", a.low, a.high);
   EMER_CHECK(a.count == 0 || (a.y && a.dy && a.dx), "clamp backward: null argument");
-  dispatch_cpu_only(ctx, "clamp backward", [&] { cpu::clamp_backward(ctx, a); });
+  dispatch<Real>(
+      ctx, "clamp backward", [&] { cpu::clamp_backward(ctx, a); }, [&] { cuda::clamp_backward(ctx, a); });
 }
 
 template void clamp(Context&, const Clamp<float>&);

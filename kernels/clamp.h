@@ -2,7 +2,7 @@
 //
 // Kink:   the gradient is 0 where y is low or high, that is outside the open interval.
 // NaN:    passes through both ways. Infinite bounds are allowed.
-// Errors: EMER_CHECK on !(low < high); Error(kDevice) on a CUDA context.
+// Errors: EMER_CHECK on !(low < high).
 #pragma once
 
 #include <cstdint>
@@ -41,5 +41,12 @@ void clamp(Context& ctx, const Clamp<Real>& args);
 template <class Real>
 void clamp_backward(Context& ctx, const ClampBackward<Real>& args);
 }  // namespace cpu
+
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void clamp(Context& ctx, const Clamp<Real>& args);
+template <class Real>
+void clamp_backward(Context& ctx, const ClampBackward<Real>& args);
+}  // namespace cuda
 
 }  // namespace emer

@@ -57,4 +57,11 @@ template <class Real>
 void covariance(Context& ctx, const Covariance<Real>& args);
 }  // namespace cpu
 
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void centre(Context& ctx, const Centre<Real>& args);
+template <class Real>
+void covariance(Context& ctx, const Covariance<Real>& args);
+}  // namespace cuda
+
 }  // namespace emer

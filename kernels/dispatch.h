@@ -1,12 +1,24 @@
 // kernels/dispatch.h - from a checked op to the twin of the context's device.
 #pragma once
 
+#include <type_traits>
 #include <utility>
 
 #include "core/check.h"
 #include "core/context.h"
 
 namespace emer {
+
+// Runs one of the twins. CUDA twins exist for float; double is there to check with, on the CPU.
+template <class Real, class CpuTwin, class CudaTwin>
+void dispatch(Context& ctx, const char* op, CpuTwin&& cpu_twin, CudaTwin&& cuda_twin) {
+  if (!ctx.on_cuda()) return std::forward<CpuTwin>(cpu_twin)();
+  if constexpr (kWithCuda && std::is_same_v<Real, float>) {
+    std::forward<CudaTwin>(cuda_twin)();
+  } else {
+    fail(ErrorKind::kDevice, "{}: double precision runs on the CPU only", op);
+  }
+}
 
 // Runs the CPU twin; on a CUDA context, an op without a CUDA twin is refused by name.
 template <class CpuTwin>

@@ -43,4 +43,9 @@ template <class Real>
 void dropout(Context& ctx, const Dropout<Real>& args);
 }  // namespace cpu
 
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void dropout(Context& ctx, const Dropout<Real>& args);
+}  // namespace cuda
+
 }  // namespace emer

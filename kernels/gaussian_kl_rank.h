@@ -65,4 +65,9 @@ template <class Real>
 void gaussian_kl_rank(Context& ctx, const GaussianKlRank<Real>& args);
 }  // namespace cpu
 
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void gaussian_kl_rank(Context& ctx, const GaussianKlRank<Real>& args);
+}  // namespace cuda
+
 }  // namespace emer

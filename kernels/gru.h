@@ -111,4 +111,11 @@ template <class Real>
 void gru_backward(Context& ctx, const GruBackward<Real>& args);
 }  // namespace cpu
 
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void gru_forward(Context& ctx, const GruForward<Real>& args);
+template <class Real>
+void gru_backward(Context& ctx, const GruBackward<Real>& args);
+}  // namespace cuda
+
 }  // namespace emer

@@ -59,4 +59,11 @@ template <class Real>
 void linear_backward(Context& ctx, const LinearBackward<Real>& args);
 }  // namespace cpu
 
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void linear_forward(Context& ctx, const LinearForward<Real>& args);
+template <class Real>
+void linear_backward(Context& ctx, const LinearBackward<Real>& args);
+}  // namespace cuda
+
 }  // namespace emer

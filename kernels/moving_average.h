@@ -25,4 +25,9 @@ template <class Real>
 void moving_average(Context& ctx, const MovingAverage<Real>& args);
 }  // namespace cpu
 
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void moving_average(Context& ctx, const MovingAverage<Real>& args);
+}  // namespace cuda
+
 }  // namespace emer

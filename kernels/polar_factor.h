@@ -34,4 +34,9 @@ template <class Real>
 void polar_factor(Context& ctx, const PolarFactor<Real>& args);
 }  // namespace cpu
 
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void polar_factor(Context& ctx, const PolarFactor<Real>& args);
+}  // namespace cuda
+
 }  // namespace emer

@@ -27,4 +27,9 @@ template <class Real>
 void sum_squares(Context& ctx, const SumSquares<Real>& args);
 }  // namespace cpu
 
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void sum_squares(Context& ctx, const SumSquares<Real>& args);
+}  // namespace cuda
+
 }  // namespace emer

@@ -28,4 +28,9 @@ template <class Real>
 void svd(Context& ctx, const Svd<Real>& args);
 }  // namespace cpu
 
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void svd(Context& ctx, const Svd<Real>& args);
+}  // namespace cuda
+
 }  // namespace emer

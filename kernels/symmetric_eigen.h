@@ -27,4 +27,9 @@ template <class Real>
 void symmetric_eigen(Context& ctx, const SymmetricEigen<Real>& args);
 }  // namespace cpu
 
+namespace cuda {  // defined only with CUDA, for float
+template <class Real>
+void symmetric_eigen(Context& ctx, const SymmetricEigen<Real>& args);
+}  // namespace cuda
+
 }  // namespace emer

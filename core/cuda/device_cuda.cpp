@@ -1,12 +1,15 @@
 // The CUDA runtime behind core/device.h and core/context.h.
 #include <cstdio>
 
+#include "core/check.h"
 #include "core/context.h"
 #include "core/cuda/context_state.h"
 
 namespace emer::cuda {
 
 namespace {
+
+constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // what cuBLAS documents as enough on sm_90
 
 void check_cublas(cublasStatus_t status, const char* what) {
   if (status != CUBLAS_STATUS_SUCCESS)
@@ -29,18 +32,38 @@ void log_failure(cudaError_t status, const char* what) noexcept {
 
 }  // namespace
 
+void fail_call(cudaError_t status, const char* what, const char* file, int line) {
+  fail(ErrorKind::kDevice, "{}: {} ({}) at {}:{}", what, cudaGetErrorString(status), cudaGetErrorName(status),
+       file, line);
+}
+
+void fail_kernel(cudaError_t status, const char* kernel) {
+  fail(ErrorKind::kDevice, "kernel {}: {} ({})", kernel, cudaGetErrorString(status),
+       cudaGetErrorName(status));
+}
+
 ContextState::ContextState() {
   EMER_CUDA_CHECK(cudaGetDevice(&device));
+  int value = 0;
+  EMER_CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device));
+  EMER_CUDA_CHECK(cudaDeviceGetAttribute(&value, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  shared_memory_limit = static_cast<std::size_t>(value);
   EMER_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   check_cublas(cublasCreate(&cublas), "cublasCreate");
   check_cublas(cublasSetStream(cublas, stream), "cublasSetStream");
+  workspace_bytes = kWorkspaceBytes;
+  workspace = allocate(workspace_bytes);
+  check_cublas(cublasSetWorkspace(cublas, workspace, workspace_bytes), "cublasSetWorkspace");
+  check_cublas(cublasLtCreate(&cublas_lt), "cublasLtCreate");
   check_cusolver(cusolverDnCreate(&cusolver), "cusolverDnCreate");
   check_cusolver(cusolverDnSetStream(cusolver, stream), "cusolverDnSetStream");
 }
 
 ContextState::~ContextState() {
   if (cusolver != nullptr) cusolverDnDestroy(cusolver);
+  if (cublas_lt != nullptr) cublasLtDestroy(cublas_lt);
   if (cublas != nullptr) cublasDestroy(cublas);
+  if (workspace != nullptr) free(workspace);
   if (stream != nullptr) log_failure(cudaStreamDestroy(stream), "cudaStreamDestroy");
 }
 
