@@ -35,14 +35,26 @@ GruSchedule make_gru_schedule(const std::int32_t* lengths, int n, int max_steps)
   return s;
 }
 
+GruSavedRows gru_saved_rows(const Context& ctx, const GruSizes& sizes, int n, const GruSchedule* schedule) {
+  if (ctx.on_cuda()) {
+    const std::int64_t rows = std::int64_t{n} * sizes.max_steps;
+    return {.gates = rows, .states = rows + n};
+  }
+  EMER_CHECK(schedule, "gru: the CPU needs a schedule");
+  return {.gates = schedule->gate_rows, .states = schedule->state_rows};
+}
+
 namespace {
 template <class Args>
-void check(const Args& a) {
-  EMER_CHECK(a.schedule && a.x, "gru: null argument");
-  EMER_CHECK(a.sizes.in >= 1 && a.sizes.hidden >= 1, "gru: input width {}, hidden width {}", a.sizes.in,
+void check(const Context& ctx, const Args& a) {
+  EMER_CHECK(a.x && (ctx.on_cuda() ? a.lengths != nullptr : a.schedule != nullptr), "gru: null argument");
+  EMER_CHECK(a.n >= 1 && a.sizes.max_steps >= 1 && a.sizes.in >= 1 && a.sizes.hidden >= 1,
+             "gru: {} rows of {} steps, input width {}, hidden width {}", a.n, a.sizes.max_steps, a.sizes.in,
              a.sizes.hidden);
-  EMER_CHECK(a.sizes.max_steps >= a.schedule->steps, "gru: {} steps in an array of {}", a.schedule->steps,
-             a.sizes.max_steps);
+  if (!ctx.on_cuda())
+    EMER_CHECK(a.schedule->n == a.n && a.sizes.max_steps >= a.schedule->steps,
+               "gru: a schedule of {} rows and {} steps for arrays of {} and {}", a.schedule->n,
+               a.schedule->steps, a.n, a.sizes.max_steps);
   for (const auto& w : a.weights)
     EMER_CHECK(w.input_weight && w.recurrent_weight && w.bias &&
                    (w.recurrent_bias != nullptr) == (a.sizes.reset == GruReset::kAfter),
@@ -52,18 +64,19 @@ void check(const Args& a) {
 
 template <class Real>
 void gru_forward(Context& ctx, const GruForward<Real>& a) {
-  check(a);
+  check(ctx, a);
   EMER_CHECK(a.y, "gru: null argument");
   for (const auto& saved : a.saved)
     EMER_CHECK((saved.gates == nullptr) == (saved.states == nullptr) &&
                    (saved.gates == nullptr) == (a.saved[0].gates == nullptr),
                "gru: saved arrays are all given or all null");
-  dispatch_cpu_only(ctx, "gru", [&] { cpu::gru_forward(ctx, a); });
+  dispatch<Real>(
+      ctx, "gru", [&] { cpu::gru_forward(ctx, a); }, [&] { cuda::gru_forward(ctx, a); });
 }
 
 template <class Real>
 void gru_backward(Context& ctx, const GruBackward<Real>& a) {
-  check(a);
+  check(ctx, a);
   EMER_CHECK(a.dy, "gru backward: null argument");
   for (int d = 0; d < 2; ++d) {
     const auto& g = a.gradients[d];
@@ -72,7 +85,8 @@ void gru_backward(Context& ctx, const GruBackward<Real>& a) {
                    (g.recurrent_bias != nullptr) == (a.sizes.reset == GruReset::kAfter),
                "gru backward: null gradient");
   }
-  dispatch_cpu_only(ctx, "gru backward", [&] { cpu::gru_backward(ctx, a); });
+  dispatch<Real>(
+      ctx, "gru backward", [&] { cpu::gru_backward(ctx, a); }, [&] { cuda::gru_backward(ctx, a); });
 }
 
 template void gru_forward(Context&, const GruForward<float>&);

@@ -2,17 +2,19 @@
 //
 // For one row and one direction, with s the gate activation:
 //   z = s(W_z x + b_z + U_z h + b_rz),   r = s(W_r x + b_r + U_r h + b_rr)
-//   kBefore   c = tanh(W_h x + b_h + U_h (r * h))              (the released code; there b_r. = 0 and has no
-//   array) kAfter    c = tanh(W_h x + b_h + r * (U_h h + b_rh))       (cuDNN and Keras 2; their b_rz and b_rr
-//   are kept) h <- z * h + (1 - z) * c,   h = 0 before the first step
+//   kBefore   c = tanh(W_h x + b_h + U_h (r * h))        (the released code; no recurrent bias at all)
+//   kAfter    c = tanh(W_h x + b_h + r * (U_h h + b_rh)) (cuDNN and Keras 2; their b_rz and b_rr are kept)
+//   h <- z * h + (1 - z) * c,   h = 0 before the first step
 // The forward direction reads steps 0 .. length-1, the backward direction length-1 .. 0; y = [last forward
-// state, last backward state]. Steps at or past a row's length are never read and cost nothing; this is what
-// the released code's masking comes to (method.md section 2). Blocks of 3H rows are in the order z, r, h.
+// state, last backward state]. What x holds at or past a row's length, NaN for instance, changes nothing; this is
+// what the released code's masking comes to (method.md section 2). Blocks of 3H rows are in the order z, r, h.
 // Source: method.md section 2; Cho et al., EMNLP 2014.
 // Kink:   the hard sigmoid's derivative is 0 where it returns 0 or 1.
 // Order:  rows are independent in forward and dx. Parameter gradients are sums in an order that depends on
 //         the batch alone, apart from OpenBLAS's own split of a product over threads.
-// Errors: EMER_CHECK on sizes and null pointers; Error(kDevice) on a CUDA context.
+// CUDA:   the lengths stay on the device and are not checked: above T they count as T, below 1 the row's y is 0.
+//         Products are of ctx.precision(), with h in float all along.
+// Errors: EMER_CHECK on sizes and null pointers; on CUDA those of kernels/cuda/matmul.h.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +29,7 @@ enum class GruReset { kBefore, kAfter };
 // s: sigmoid, or clip(0.2 v + 0.5, 0, 1).
 enum class GateActivation { kSigmoid, kHardSigmoid };
 
-// Which rows move at which step. Rows are sorted by length, longest first, so that the rows still running at
+// The CPU's plan of which rows move at which step. Rows are sorted by length, longest first, so that the rows still running at
 // step s are the first active[s]. Saved arrays are step-major and hold `slots`: slot s has room for
 // active[s-1] rows (slot 0: n), so that what step s computes and the state it starts from stand on the same
 // row of their arrays, and one product over all rows gives a weight's gradient. Rows of a slot past active[s]
@@ -35,8 +37,8 @@ enum class GateActivation { kSigmoid, kHardSigmoid };
 struct GruSchedule {
   int n = 0;
   int steps = 0;  // of the longest row
-  std::vector<std::int32_t>
-      order;  // [n] batch row at sorted position i; rows of equal length keep their order
+  // [n] batch row at sorted position i; rows of equal length keep their order
+  std::vector<std::int32_t> order;
   std::vector<std::int32_t> length;  // [n] of the row at sorted position i
   std::vector<std::int32_t> active;  // [steps]
   std::vector<std::int64_t> slot;    // [steps + 1] first row of slot s
@@ -60,7 +62,9 @@ struct GruWeightGradients {  // shapes of GruWeights; all accumulated
   Real* bias = nullptr;
   Real* recurrent_bias = nullptr;
 };
-// What one direction keeps for backward; both null: nothing is kept (inference).
+// What one direction keeps for backward; both null: nothing is kept (inference). On the CPU rows stand as
+// GruSchedule says. On CUDA every slot has n rows in batch order; a row past its length copies its state from slot
+// to slot, and its gates are unspecified.
 template <class Real>
 struct GruSaved {
   // [gate_rows, 4H]: c, z, r, and U_h h + b_rh (kAfter) or r * h (kBefore).
@@ -76,10 +80,20 @@ struct GruSizes {
   GateActivation activation = GateActivation::kSigmoid;
 };
 
+// How many rows the saved arrays of either direction need on ctx's device: the schedule's on the CPU, n * T and
+// n * (T + 1) on CUDA, where the schedule may be null.
+struct GruSavedRows {
+  std::int64_t gates = 0;
+  std::int64_t states = 0;
+};
+GruSavedRows gru_saved_rows(const Context& ctx, const GruSizes& sizes, int n, const GruSchedule* schedule);
+
 // Index 0 is the forward direction, 1 the backward direction.
 template <class Real>
 struct GruForward {
-  const GruSchedule* schedule = nullptr;  // host
+  int n = 0;                              // rows, >= 1
+  const GruSchedule* schedule = nullptr;  // host, of these lengths; the CPU's, ignored on CUDA
+  const std::int32_t* lengths = nullptr;  // in   [n], each 1..T; CUDA's, ignored on the CPU
   GruSizes sizes;
   const Real* x = nullptr;  // in   [n, T, in]
   GruWeights<Real> weights[2];
@@ -89,7 +103,9 @@ struct GruForward {
 
 template <class Real>
 struct GruBackward {
-  const GruSchedule* schedule = nullptr;  // as in forward
+  int n = 0;  // as in forward; so are the next three
+  const GruSchedule* schedule = nullptr;
+  const std::int32_t* lengths = nullptr;
   GruSizes sizes;
   const Real* x = nullptr;  // in   as in forward
   GruWeights<Real> weights[2];

@@ -44,18 +44,28 @@ void BiGru<Real>::append_parameters(std::vector<InitialisedParameter<Real>*>& li
 template <class Real>
 const Real* BiGru<Real>::forward(Context& ctx, int n, int steps, const Real* x, const std::int32_t* lengths,
                                  bool keep) {
-  schedule_ = make_gru_schedule(lengths, n, steps);
+  const GruSchedule* const schedule = ctx.on_cuda() ? nullptr : &schedule_;
+  if (schedule != nullptr) schedule_ = make_gru_schedule(lengths, n, steps);
   sizes_.max_steps = steps;
+  n_ = n;
+  lengths_ = lengths;
   x_ = keep ? x : nullptr;
   output_.resize(ctx, {n, 2 * std::int64_t{sizes_.hidden}});
-  GruForward<Real> args{
-      .schedule = &schedule_, .sizes = sizes_, .x = x, .weights = {}, .saved = {}, .y = output_.data()};
+  GruForward<Real> args{.n = n,
+                        .schedule = schedule,
+                        .lengths = lengths,
+                        .sizes = sizes_,
+                        .x = x,
+                        .weights = {},
+                        .saved = {},
+                        .y = output_.data()};
+  const GruSavedRows rows = gru_saved_rows(ctx, sizes_, n, schedule);
   for (int d = 0; d < 2; ++d) {
     Direction& direction = directions_[d];
     args.weights[d] = direction.weights();
     if (!keep) continue;
-    direction.gates.resize(ctx, {schedule_.gate_rows, 4 * std::int64_t{sizes_.hidden}});
-    direction.states.resize(ctx, {schedule_.state_rows, sizes_.hidden});
+    direction.gates.resize(ctx, {rows.gates, 4 * std::int64_t{sizes_.hidden}});
+    direction.states.resize(ctx, {rows.states, sizes_.hidden});
     args.saved[d] = {direction.gates.data(), direction.states.data()};
   }
   gru_forward(ctx, args);
@@ -65,7 +75,9 @@ const Real* BiGru<Real>::forward(Context& ctx, int n, int steps, const Real* x, 
 template <class Real>
 void BiGru<Real>::backward(Context& ctx, const Real* dy) {
   EMER_CHECK(x_ != nullptr, "gru: backward without a forward that kept its steps (DropoutKey::training)");
-  GruBackward<Real> args{.schedule = &schedule_,
+  GruBackward<Real> args{.n = n_,
+                         .schedule = ctx.on_cuda() ? nullptr : &schedule_,
+                         .lengths = lengths_,
                          .sizes = sizes_,
                          .x = x_,
                          .weights = {},

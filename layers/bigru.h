@@ -20,8 +20,9 @@ class BiGru {
 
   void append_parameters(std::vector<InitialisedParameter<Real>*>& list);
 
-  // x [n, T, in], lengths HOST [n]. [n, 2H], valid until the next forward. keep: backward will follow, for
-  // which x must live on; without it the saved arrays, by far the largest of the model, are not made.
+  // x [n, T, in] and lengths [n] on the context's device; lengths are checked on the CPU only (kernels/gru.h).
+  // [n, 2H], valid until the next forward. keep: backward will follow, for which x and lengths must live on;
+  // without it the saved arrays, by far the largest of the model, are not made.
   const Real* forward(Context& ctx, int n, int steps, const Real* x, const std::int32_t* lengths, bool keep);
   // dy [n, 2H]. Once per forward. Parameter gradients accumulate.
   void backward(Context& ctx, const Real* dy);
@@ -36,8 +37,10 @@ class BiGru {
   };
   GruSizes sizes_;
   Direction directions_[2];
-  GruSchedule schedule_;
+  GruSchedule schedule_;  // CPU only
   Tensor<Real> output_;
+  int n_ = 0;
+  const std::int32_t* lengths_ = nullptr;
   const Real* x_ = nullptr;  // of the last forward; null where backward may not follow
 };
 

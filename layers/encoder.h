@@ -52,8 +52,9 @@ struct DropoutKey {
 template <class Real>
 struct EncoderInput {
   const Real* values = nullptr;  // device [n, F] or [n, T, F], row-major; must live until backward() returns
-  const std::int32_t* lengths =
-      nullptr;  // HOST [n], 1..T, kBiGru only (the schedule of steps is built on the host)
+  // kBiGru only: device [n], each 1..T, where they are checked (CPU) or trusted (CUDA, kernels/gru.h); must live
+  // until backward() returns.
+  const std::int32_t* lengths = nullptr;
   int n = 0;
   int steps = 0;  // T, kBiGru only
 };

@@ -4,15 +4,14 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
 #include <limits>
 #include <vector>
 
 #include "core/check.h"
 #include "core/parallel.h"
-#include "tests/reference/gru_reference.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
+#include "tests/support/gru_run.h"
 #include "tests/support/values.h"
 
 namespace emer {
@@ -20,111 +19,16 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// A batch, its weights and the gradient of its output, flat: x, then w, u, b, (recurrent b) of either
-// direction.
-struct Case {
-  GruSizes sizes;
-  std::vector<std::int32_t> lengths;
-
-  std::size_t in() const { return static_cast<std::size_t>(sizes.in); }
-  std::size_t hidden() const { return static_cast<std::size_t>(sizes.hidden); }
-  std::size_t steps() const { return static_cast<std::size_t>(sizes.max_steps); }
-  bool after() const { return sizes.reset == GruReset::kAfter; }
-  std::size_t inputs() const { return lengths.size() * steps() * in(); }
-  std::size_t outputs() const { return lengths.size() * 2 * hidden(); }
-  std::array<std::size_t, 4> parts() const {
-    return {3 * hidden() * in(), 3 * hidden() * hidden(), 3 * hidden(), after() ? 3 * hidden() : 0};
-  }
-  std::size_t direction_size() const { return parts()[0] + parts()[1] + parts()[2] + parts()[3]; }
-  std::size_t size() const { return inputs() + 2 * direction_size(); }
-  bool valid_input(std::size_t k) const {
-    return static_cast<std::int32_t>(k / in() % steps()) < lengths[k / in() / steps()];
-  }
-};
-
-Case make(GruReset reset, GateActivation activation, int steps, int in, int hidden,
-          std::vector<std::int32_t> lengths) {
-  return {{.max_steps = steps, .in = in, .hidden = hidden, .reset = reset, .activation = activation},
-          std::move(lengths)};
-}
-
-// Weights of this size keep hard sigmoids off their corners for most units and gates well away from 0 and 1.
-std::vector<double> point(const Case& c, std::uint64_t seed) {
-  return test::uniform<double>(c.size(), -0.7, 0.7, seed);
-}
-
-std::vector<double> reference(const Case& c, const std::vector<double>& p) {
-  reference::GruCell cells[2];
-  std::size_t at = c.inputs();
-  const auto take = [&](std::size_t count) {
-    const auto begin = p.begin() + static_cast<std::ptrdiff_t>(at);
-    at += count;
-    return std::vector<double>(begin, begin + static_cast<std::ptrdiff_t>(count));
-  };
-  for (auto& cell : cells) {
-    cell = {c.in(), c.hidden(), !c.after(), c.sizes.activation == GateActivation::kHardSigmoid,
-            {},     {},         {},         {}};
-    cell.w = take(c.parts()[0]);
-    cell.u = take(c.parts()[1]);
-    cell.b = take(c.parts()[2]);
-    cell.recurrent_b = take(c.parts()[3]);
-    cell.recurrent_b.resize(3 * c.hidden(), 0.0);
-  }
-  return reference::bigru(cells[0], cells[1], p, c.lengths, c.steps());
-}
-
-template <class Real, class Weights, class Pointer>
-Weights weights_at(const Case& c, Pointer direction) {
-  const auto [w, u, b, rb] = c.parts();
-  return {direction, direction + w, direction + w + u, rb > 0 ? direction + w + u + b : nullptr};
-}
+using Case = test::GruCase;
+constexpr auto make = test::gru_case;
+constexpr auto point = test::gru_point;
+constexpr auto by_loops = test::gru_by_loops;
 
 template <class Real>
-struct Result {
-  std::vector<Real> y;
-  std::vector<Real> gradient;  // laid out as the point; parameters start from `start`, dx from NaN
-};
-
-// p: the point; dy empty: forward only, with nothing kept.
-template <class Real>
-Result<Real> run(const Case& c, const std::vector<double>& p, const std::vector<double>& dy, Real start = 0) {
+test::GruResult<Real> run(const Case& c, const std::vector<double>& p, const std::vector<double>& dy,
+                          Real start = 0) {
   Context ctx;
-  const std::vector<Real> q(p.begin(), p.end()), d(dy.begin(), dy.end());
-  const GruSchedule schedule =
-      make_gru_schedule(c.lengths.data(), static_cast<int>(c.lengths.size()), c.sizes.max_steps);
-  const auto gate_size = static_cast<std::size_t>(schedule.gate_rows) * 4 * c.hidden();
-  const auto state_size = static_cast<std::size_t>(schedule.state_rows) * c.hidden();
-  const bool backward = !dy.empty();
-  std::vector<Real> saved(2 * (gate_size + state_size), static_cast<Real>(kNaN));
-  Result<Real> result{std::vector<Real>(c.outputs(), static_cast<Real>(kNaN)), {}};
-  GruForward<Real> f{.schedule = &schedule,
-                     .sizes = c.sizes,
-                     .x = q.data(),
-                     .weights = {},
-                     .saved = {},
-                     .y = result.y.data()};
-  for (std::size_t k = 0; k < 2; ++k) {
-    f.weights[k] = weights_at<Real, GruWeights<Real>>(c, q.data() + c.inputs() + k * c.direction_size());
-    Real* const gates = saved.data() + k * (gate_size + state_size);
-    if (backward) f.saved[k] = {gates, gates + gate_size};
-  }
-  gru_forward(ctx, f);
-  if (!backward) return result;
-  result.gradient.assign(c.size(), start);
-  std::fill_n(result.gradient.begin(), c.inputs(), static_cast<Real>(kNaN));
-  GruBackward<Real> b{.schedule = &schedule,
-                      .sizes = c.sizes,
-                      .x = q.data(),
-                      .weights = {f.weights[0], f.weights[1]},
-                      .saved = {f.saved[0], f.saved[1]},
-                      .dy = d.data(),
-                      .gradients = {},
-                      .dx = result.gradient.data()};
-  for (std::size_t k = 0; k < 2; ++k)
-    b.gradients[k] = weights_at<Real, GruWeightGradients<Real>>(
-        c, result.gradient.data() + c.inputs() + k * c.direction_size());
-  gru_backward(ctx, b);
-  return result;
+  return test::run_gru<Real>(ctx, c, p, dy, start);
 }
 
 class Gru : public ::testing::TestWithParam<std::tuple<GruReset, GateActivation>> {
@@ -139,7 +43,7 @@ TEST_P(Gru, MatchesPlainLoops) {
        {of(1, 1, 1, {1}), of(1, 2, 5, {1, 1, 1}), of(6, 3, 4, {6}), of(7, 2, 17, {3, 7, 1, 7, 5}),
         of(5, 33, 34, std::vector<std::int32_t>(61, 5)), of(9, 12, 8, {9, 1, 2, 3, 4, 5, 6, 7, 8, 9})}) {
     const auto p = point(c, 11);
-    const auto want = reference(c, p);
+    const auto want = by_loops(c, p);
     // A step adds at most in + H + 8 roundings of numbers below (in + H) * .5, the next state forgets no
     // faster than it contracts: the bound is for all steps together, on states below 1 in size. Entries scale
     // with the largest.
@@ -157,7 +61,7 @@ TEST_P(Gru, GradientsMatchCentralDifferences) {
     const auto p = point(c, 12);
     const auto dy = test::uniform<double>(c.outputs(), -1, 1, 13);
     const auto value = [&](const std::vector<double>& at) {
-      const auto y = reference(c, at);
+      const auto y = by_loops(c, at);
       double sum = 0;
       for (std::size_t k = 0; k < y.size(); ++k) sum += y[k] * dy[k];
       return sum;
