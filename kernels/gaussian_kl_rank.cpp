@@ -23,7 +23,9 @@ void gaussian_kl_rank(Context& ctx, const GaussianKlRank<Real>& a) {
              "gaussian_kl_rank: weights {}, {}, {} must be finite", a.pair_weight, a.norm_weight,
              a.gradient_weight);
   require_one_rank(ctx, "gaussian_kl_rank");
-  dispatch_cpu_only(ctx, "gaussian_kl_rank", [&] { cpu::gaussian_kl_rank(ctx, a); });
+  dispatch<Real>(
+      ctx, "gaussian_kl_rank", [&] { cpu::gaussian_kl_rank(ctx, a); },
+      [&] { cuda::gaussian_kl_rank(ctx, a); });
 }
 
 template void gaussian_kl_rank(Context&, const GaussianKlRank<float>&);

@@ -1,0 +1,93 @@
+// kernels/cuda/kl_rank.h - what the kernels of gaussian_kl_rank share on the device. CUDA twins only; this header
+// needs no CUDA header.
+//
+// Direction 0 is A of gaussian_kl_rank.h (rows emotion, columns music), direction 1 is B. With C the gauge of one
+// dimension (c, s), m = (mu - c) / s, w = v / s^2:
+//   2 S_ij = R_i . C_j + row_i + column_j,   R = [1/w, m/w] - row_mean,   C = [w + m^2, -2m] - column_mean
+// Any c, s and means give the same S; the batch's own make the operands small. One or both directions are worked at
+// a time, a strip of rows after the other:
+//   products -> hinge or softmax: u_ij >= 0 of dL/dS_ij = -pull * u_ij (j != i), u_ii = 0 -> U C and U' R -> gradients
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/gaussian_kl_rank.h"
+
+namespace emer::cuda {
+
+inline constexpr int kKlDirections = 2;
+inline constexpr int kKlTileRows = 32;      // of S, worked by one block of the hinge and softmax kernels
+inline constexpr int kKlTileColumns = 256;  // of S
+inline constexpr int kKlColumnSums = 6;     // sums per column and side behind gauge and means
+
+// Device memory and extents, passed to every kernel by value. Big arrays have one slot per direction worked at a
+// time; the small ones [2, ...] hold both directions.
+struct KlRankPlan {
+  GaussianKlRank<float> args;
+  std::int64_t n = 0, d = 0;
+  std::int64_t operand_ld = 0;  // elements from one operand row to the next, >= 2d
+  std::int64_t strip_ld = 0;    // elements from one row of a strip to the next, >= n
+  std::int64_t strip_rows = 0;  // rows of S at a time
+  std::int64_t row_tiles = 0;   // of a strip
+  std::int64_t column_tiles = 0;
+  int slots = 0;  // directions worked at a time
+  int chunks = 0;
+  std::int64_t rows_per_chunk = 0;
+  bool bf16 = false;
+
+  double* column_sums = nullptr;         // [chunks, 2 sides, kKlColumnSums, d]
+  double* shift = nullptr;               // [d], c
+  double* inverse_scale = nullptr;       // [d], 1 / s
+  double* log_scale = nullptr;           // [d], ln s^2
+  double* row_mean = nullptr;            // [2, 2d]
+  double* column_mean = nullptr;         // [2, 2d]
+  void* row_operand = nullptr;           // [slots, n, operand_ld], R as float or bfloat16
+  void* column_operand = nullptr;        // [slots, n, operand_ld], C
+  std::uint16_t* row_rest = nullptr;     // as above, what rounding R to bfloat16 left; bf16 with hinges only
+  std::uint16_t* column_rest = nullptr;  // of C
+  float* row_spread = nullptr;           // [slots, n, 2], see near_square in kl_rank_strips.cu
+  float* column_spread = nullptr;        // [slots, n, 2]
+  double* row_term = nullptr;            // [2, n], everything of 2 S_ij that depends on i alone
+  double* column_term = nullptr;         // [2, n], on j alone
+  double* diagonal = nullptr;            // [2, n], S_ii
+  float* strip = nullptr;                // [slots, strip_rows, strip_ld], products
+  void* pull = nullptr;                  // same shape, u as float (in the products' place) or bfloat16
+  double* row_loss_part = nullptr;       // [slots, strip_rows, column_tiles]
+  double* row_weight_part = nullptr;     // same shape
+  double* column_part = nullptr;         // [slots, row_tiles, n], sums of u over a tile's rows
+  double* row_highest = nullptr;         // [slots, strip_rows], softmax: largest exponent of a row
+  double* row_total = nullptr;           // [slots, strip_rows], softmax: sum of the row's exponentials
+  double* row_loss = nullptr;            // [2, n], r_i
+  double* row_weight = nullptr;          // [2, n], sum_j u_ij
+  double* row_temperature = nullptr;     // [2, n], d r_i / d ln(temperature)
+  double* column_weight = nullptr;       // [2, n], sum_i u_ij
+  float* row_pull = nullptr;             // [slots, strip_rows, 2d], U C of one strip
+  float* column_pull = nullptr;          // [slots, n, 2d], U' R over all strips
+};
+
+// Directions first_direction .. first_direction + slots - 1, rows first_row .. first_row + rows - 1.
+struct KlStrip {
+  int first_direction = 0;
+  std::int64_t first_row = 0, rows = 0;
+};
+
+// Each launches the kernels of one step; in the order in which they follow each other.
+void kl_rank_gauge(Context& ctx, const KlRankPlan& plan);
+void kl_rank_operands(Context& ctx, const KlRankPlan& plan, int first_direction);
+void kl_rank_hinge(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
+void kl_rank_softmax(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
+void kl_rank_finish_strip(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
+void kl_rank_row_gradient(Context& ctx, const KlRankPlan& plan, const KlStrip& strip, bool accumulate);
+void kl_rank_column_gradient(Context& ctx, const KlRankPlan& plan, int first_direction, bool accumulate);
+void kl_rank_total(Context& ctx, const KlRankPlan& plan);
+
+// How much of S is held at a time.
+struct KlStripLimits {
+  std::int64_t rows = 2048;                    // enough for the products to run at full speed
+  std::int64_t bytes = std::int64_t{6} << 30;  // of products and pulls, which are linear in n
+};
+
+// gaussian_kl_rank with other strips than usual; tests put their edges inside small batches.
+void gaussian_kl_rank_in_strips(Context& ctx, const GaussianKlRank<float>& args, const KlStripLimits& limits);
+
+}  // namespace emer::cuda

@@ -1,0 +1,307 @@
+// From a strip of products to the loss of its rows and the pulls behind the gradients.
+#include "core/cuda/device_code.h"
+#include "core/cuda/launch.h"
+#include "kernels/cuda/kl_rank_device.h"
+
+namespace emer::cuda {
+
+namespace {
+
+constexpr int kWarps = 8;
+constexpr int kThreads = 32 * kWarps;
+constexpr int kRowsOfWarp = kKlTileRows / kWarps;
+constexpr int kVector = 4;  // columns of one load
+constexpr int kVectors = kKlTileColumns / (32 * kVector);
+
+// Where one warp of a tile kernel works: rows row0 .. row0 + kRowsOfWarp - 1 of the strip, all columns of the tile.
+struct WarpTile {
+  int slot, direction;
+  std::int64_t row0, column0;
+};
+
+__device__ WarpTile warp_tile(const KlStrip& strip) {
+  const int slot = static_cast<int>(blockIdx.z);
+  return {slot, strip.first_direction + slot,
+          std::int64_t{blockIdx.y} * kKlTileRows + static_cast<int>(threadIdx.x / 32) * kRowsOfWarp,
+          std::int64_t{blockIdx.x} * kKlTileColumns};
+}
+
+__device__ void load_products(const float* row, std::int64_t j, std::int64_t n, float (&products)[kVector]) {
+  if (j + kVector <= n) {
+    const float4 four = *reinterpret_cast<const float4*>(row + j);
+    products[0] = four.x;
+    products[1] = four.y;
+    products[2] = four.z;
+    products[3] = four.w;
+  } else {
+    for (int e = 0; e < kVector; ++e) products[e] = j + e < n ? row[j + e] : 0.0f;
+  }
+}
+
+__device__ void store_pulls(float* row, std::int64_t j, std::int64_t n, const float (&u)[kVector]) {
+  if (j + kVector <= n) {
+    *reinterpret_cast<float4*>(row + j) = make_float4(u[0], u[1], u[2], u[3]);
+  } else {
+    for (int e = 0; e < kVector; ++e)
+      if (j + e < n) row[j + e] = u[e];
+  }
+}
+__device__ void store_pulls(std::uint16_t* row, std::int64_t j, std::int64_t n, const float (&u)[kVector]) {
+  if (j + kVector <= n) {
+    const unsigned low = kl_to_bf16(u[0]) | static_cast<unsigned>(kl_to_bf16(u[1])) << 16;
+    const unsigned high = kl_to_bf16(u[2]) | static_cast<unsigned>(kl_to_bf16(u[3])) << 16;
+    *reinterpret_cast<uint2*>(row + j) = make_uint2(low, high);
+  } else {
+    for (int e = 0; e < kVector; ++e)
+      if (j + e < n) row[j + e] = kl_to_bf16(u[e]);
+  }
+}
+
+// The sums over a tile's rows of each of its columns, from what every warp has of its own rows. All threads must
+// call.
+template <class Count>
+__device__ void store_column_part(const KlRankPlan& p, const WarpTile& tile,
+                                  const Count (&of_warp)[kVectors][kVector]) {
+  __shared__ Count shared[kWarps][kKlTileColumns];
+  const int warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
+  for (int t = 0; t < kVectors; ++t)
+    for (int e = 0; e < kVector; ++e) shared[warp][(t * 32 + lane) * kVector + e] = of_warp[t][e];
+  __syncthreads();
+  const std::int64_t j = tile.column0 + threadIdx.x;
+  static_assert(kThreads == kKlTileColumns);
+  if (j >= p.n) return;
+  Count total = 0;
+  for (int w = 0; w < kWarps; ++w) total += shared[w][threadIdx.x];
+  p.column_part[(tile.slot * p.row_tiles + blockIdx.y) * p.n + j] = static_cast<double>(total);
+}
+
+__device__ float dot_of_two(unsigned row, unsigned row_rest, unsigned column, unsigned column_rest) {
+  const float low_row = __uint_as_float(row << 16) + __uint_as_float(row_rest << 16);
+  const float low_column = __uint_as_float(column << 16) + __uint_as_float(column_rest << 16);
+  const float high_row = __uint_as_float(row & 0xffff0000u) + __uint_as_float(row_rest & 0xffff0000u);
+  const float high_column =
+      __uint_as_float(column & 0xffff0000u) + __uint_as_float(column_rest & 0xffff0000u);
+  return low_row * low_column + high_row * high_column;
+}
+
+// R_i . C_j from bfloat16 and rest, 16 bits of every element: the warp's lanes share the dimensions, all must call.
+__device__ float fine_product(const KlRankPlan& p, int slot, std::int64_t i, std::int64_t j) {
+  const std::int64_t row = (slot * p.n + i) * p.operand_ld, column = (slot * p.n + j) * p.operand_ld;
+  const auto* operand =
+      reinterpret_cast<const uint4*>(static_cast<const std::uint16_t*>(p.row_operand) + row);
+  const auto* rest = reinterpret_cast<const uint4*>(p.row_rest + row);
+  const auto* other =
+      reinterpret_cast<const uint4*>(static_cast<const std::uint16_t*>(p.column_operand) + column);
+  const auto* other_rest = reinterpret_cast<const uint4*>(p.column_rest + column);
+  float sum = 0.0f;
+  for (std::int64_t k = threadIdx.x % 32; k < p.operand_ld / 8; k += 32) {
+    const uint4 a = operand[k], b = rest[k], c = other[k], e = other_rest[k];
+    sum += (dot_of_two(a.x, b.x, c.x, e.x) + dot_of_two(a.y, b.y, c.y, e.y)) +
+           (dot_of_two(a.z, b.z, c.z, e.z) + dot_of_two(a.w, b.w, c.w, e.w));
+  }
+  return warp_sum(sum);
+}
+
+// The square of how far bfloat16 may put v_ij off: v <- v - err / 2, err = sum_k (dR C + R dC), dR and dC being the
+// roundings. With these taken as independent and centred, Hoeffding's and Cauchy's inequalities give
+//   P(|err| > 6 sigma) < 2 exp(-18),   sigma^2 <= sum dR^2 C^2 + R^2 dC^2 <= |dR^2| |C^2| + |R^2| |dC^2|,
+// |x^2| the root of the sum of fourth powers: the spreads that kl_operands left. Sums inside the tensor cores err
+// by 2^-15 of that.
+__device__ float near_square(const float* row_spread, const float* column_spread) {
+  return 9.0f * (row_spread[0] * column_spread[0] + row_spread[1] * column_spread[1]);
+}
+
+// One block per tile of 32 rows and 256 columns of the strip (blockIdx.y, .x) and direction (.z); a warp has 4 rows, a
+// lane 4 columns side by side, twice.
+template <class Pull, bool kRecheck>
+__global__ void kl_hinge_tile(KlRankPlan p, KlStrip strip) {
+  const WarpTile tile = warp_tile(strip);
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const double* row_term = p.row_term + tile.direction * p.n;
+  const double* column_term = p.column_term + tile.direction * p.n;
+  const double* diagonal = p.diagonal + tile.direction * p.n;
+  double row_loss[kRowsOfWarp] = {};
+  int row_active[kRowsOfWarp] = {};
+  int column_active[kVectors][kVector] = {};
+  for (int t = 0; t < kVectors; ++t) {
+    const std::int64_t j0 = tile.column0 + (t * 32 + lane) * kVector;
+    double of_column[kVector];
+    for (int e = 0; e < kVector; ++e) of_column[e] = j0 + e < p.n ? column_term[j0 + e] : 0.0;
+    for (int r = 0; r < kRowsOfWarp; ++r) {
+      const std::int64_t local = tile.row0 + r, i = strip.first_row + local;
+      if (local >= strip.rows) break;
+      const std::int64_t at = (tile.slot * p.strip_rows + local) * p.strip_ld;
+      const double limit = diagonal[i] + p.args.margin, of_row = row_term[i];
+      float products[kVector], u[kVector];
+      load_products(p.strip + at, j0, p.n, products);
+      for (int e = 0; e < kVector; ++e) {
+        const std::int64_t j = j0 + e;
+        const bool counts = j < p.n && j != i;
+        double v = limit - 0.5 * (static_cast<double>(products[e]) + of_row + of_column[e]);
+        if (kRecheck) {
+          const auto rough = static_cast<float>(v);
+          const bool near =
+              counts && rough * rough < near_square(p.row_spread + 2 * (tile.slot * p.n + i),
+                                                    p.column_spread + 2 * (tile.slot * p.n + j));
+          for (unsigned left = __ballot_sync(kAllLanes, near); left != 0; left &= left - 1) {
+            const int owner = __ffs(static_cast<int>(left)) - 1;
+            const float fine = fine_product(p, tile.slot, i, tile.column0 + (t * 32 + owner) * kVector + e);
+            if (lane == owner) v = limit - 0.5 * (static_cast<double>(fine) + of_row + of_column[e]);
+          }
+        }
+        const bool off = !counts || v <= 0.0;  // false for NaN, so NaN reaches the loss
+        row_loss[r] += off ? 0.0 : v;
+        row_active[r] += off ? 0 : 1;
+        column_active[t][e] += off ? 0 : 1;
+        u[e] = off ? 0.0f : 1.0f;
+      }
+      store_pulls(static_cast<Pull*>(p.pull) + at, j0, p.n, u);
+    }
+  }
+  for (int r = 0; r < kRowsOfWarp; ++r) {
+    const double loss = warp_sum(row_loss[r]);
+    const int active = warp_sum(row_active[r]);
+    if (lane != 0 || tile.row0 + r >= strip.rows) continue;
+    const std::int64_t at = (tile.slot * p.strip_rows + tile.row0 + r) * p.column_tiles + blockIdx.x;
+    p.row_loss_part[at] = loss;
+    p.row_weight_part[at] = static_cast<double>(active);
+  }
+  store_column_part(p, tile, column_active);
+}
+
+// One block per row of the strip (blockIdx.x) and direction (.y), a thread per column in strides, twice over the row.
+__global__ void kl_softmax_rows(KlRankPlan p, KlStrip strip) {
+  const int slot = static_cast<int>(blockIdx.y), direction = strip.first_direction + slot;
+  const std::int64_t local = blockIdx.x, i = strip.first_row + local;
+  const float* products = p.strip + (slot * p.strip_rows + local) * p.strip_ld;
+  const double* column_term = p.column_term + direction * p.n;
+  const double of_row = p.row_term[direction * p.n + i], diagonal = p.diagonal[direction * p.n + i];
+  const double rate = 1.0 / kl_temperature(p), own = -diagonal * rate;
+  const auto score = [&](std::int64_t j) {
+    return 0.5 * (static_cast<double>(products[j]) + of_row + column_term[j]);
+  };
+  double highest = own;
+  for (std::int64_t j = threadIdx.x; j < p.n; j += kThreads) {
+    if (j == i) continue;
+    const double exponent = -score(j) * rate;
+    highest = exponent > highest ? exponent : highest;  // a NaN comes through the sums
+  }
+  highest = block_max<kThreads>(highest);
+  double others = 0.0, slope = 0.0;
+  for (std::int64_t j = threadIdx.x; j < p.n; j += kThreads) {
+    if (j == i) continue;
+    const double s = score(j), e = exp(-s * rate - highest);
+    others += e;
+    slope += e * (s - diagonal);
+  }
+  others = block_sum<kThreads>(others);
+  slope = block_sum<kThreads>(slope);
+  if (threadIdx.x != 0) return;
+  const double total = others + exp(own - highest);
+  p.row_highest[slot * p.strip_rows + local] = highest;
+  p.row_total[slot * p.strip_rows + local] = total;
+  p.row_loss[direction * p.n + i] = highest - own + log(total);
+  p.row_weight[direction * p.n + i] = others / total;
+  p.row_temperature[direction * p.n + i] = slope * rate / total;
+}
+
+// Threads as in kl_hinge_tile.
+template <class Pull>
+__global__ void kl_softmax_tile(KlRankPlan p, KlStrip strip) {
+  const WarpTile tile = warp_tile(strip);
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const double* column_term = p.column_term + tile.direction * p.n;
+  const double rate = 1.0 / kl_temperature(p);
+  double column_weight[kVectors][kVector] = {};
+  for (int t = 0; t < kVectors; ++t) {
+    const std::int64_t j0 = tile.column0 + (t * 32 + lane) * kVector;
+    for (int r = 0; r < kRowsOfWarp; ++r) {
+      const std::int64_t local = tile.row0 + r, i = strip.first_row + local;
+      if (local >= strip.rows) break;
+      const std::int64_t of_strip = tile.slot * p.strip_rows + local, at = of_strip * p.strip_ld;
+      const double of_row = p.row_term[tile.direction * p.n + i];
+      const double highest = p.row_highest[of_strip], inverse_total = 1.0 / p.row_total[of_strip];
+      float products[kVector], u[kVector];
+      load_products(p.strip + at, j0, p.n, products);
+      for (int e = 0; e < kVector; ++e) {
+        const std::int64_t j = j0 + e;
+        u[e] = 0.0f;
+        if (j >= p.n || j == i) continue;
+        const double s = 0.5 * (static_cast<double>(products[e]) + of_row + column_term[j]);
+        u[e] = __double2float_rn(exp(-s * rate - highest) * inverse_total);
+        column_weight[t][e] += static_cast<double>(u[e]);
+      }
+      store_pulls(static_cast<Pull*>(p.pull) + at, j0, p.n, u);
+    }
+  }
+  store_column_part(p, tile, column_weight);
+}
+
+constexpr int kFinishThreads = 256;
+constexpr int kFinishRows = kFinishThreads / 32;
+
+// The first blocks have one warp per row of the strip, the others one thread per column; blockIdx.y is the direction.
+__global__ void kl_finish_strip(KlRankPlan p, KlStrip strip, unsigned row_blocks) {
+  const int slot = static_cast<int>(blockIdx.y), direction = strip.first_direction + slot;
+  if (blockIdx.x < row_blocks) {
+    const std::int64_t local = std::int64_t{blockIdx.x} * kFinishRows + threadIdx.x / 32;
+    if (local >= strip.rows) return;
+    const std::int64_t at = (slot * p.strip_rows + local) * p.column_tiles;
+    double loss = 0.0, weight = 0.0;
+    for (std::int64_t tile = threadIdx.x % 32; tile < p.column_tiles; tile += 32) {
+      loss += p.row_loss_part[at + tile];
+      weight += p.row_weight_part[at + tile];
+    }
+    loss = warp_sum(loss);
+    weight = warp_sum(weight);
+    if (threadIdx.x % 32 != 0) return;
+    p.row_loss[direction * p.n + strip.first_row + local] = loss;
+    p.row_weight[direction * p.n + strip.first_row + local] = weight;
+  } else {
+    const std::int64_t j = std::int64_t{blockIdx.x - row_blocks} * kFinishThreads + threadIdx.x;
+    if (j >= p.n) return;
+    const std::int64_t tiles = (strip.rows + kKlTileRows - 1) / kKlTileRows;
+    double weight = strip.first_row == 0 ? 0.0 : p.column_weight[direction * p.n + j];
+    for (std::int64_t tile = 0; tile < tiles; ++tile)
+      weight += p.column_part[(slot * p.row_tiles + tile) * p.n + j];
+    p.column_weight[direction * p.n + j] = weight;
+  }
+}
+
+LaunchShape tiles_of(const char* name, const KlRankPlan& p, const KlStrip& strip) {
+  return {.name = name,
+          .grid = {static_cast<unsigned>(p.column_tiles), blocks_for(strip.rows, kKlTileRows),
+                   static_cast<unsigned>(p.slots)},
+          .block = kThreads};
+}
+
+}  // namespace
+
+void kl_rank_hinge(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
+  const auto kernel = !p.bf16                 ? kl_hinge_tile<float, false>
+                      : p.row_rest == nullptr ? kl_hinge_tile<std::uint16_t, false>
+                                              : kl_hinge_tile<std::uint16_t, true>;
+  launch(ctx, tiles_of("kl_hinge_tile", p, strip), kernel, p, strip);
+}
+
+void kl_rank_softmax(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
+  launch(ctx,
+         {.name = "kl_softmax_rows",
+          .grid = {static_cast<unsigned>(strip.rows), static_cast<unsigned>(p.slots)},
+          .block = kThreads},
+         kl_softmax_rows, p, strip);
+  launch(ctx, tiles_of("kl_softmax_tile", p, strip),
+         p.bf16 ? kl_softmax_tile<std::uint16_t> : kl_softmax_tile<float>, p, strip);
+}
+
+void kl_rank_finish_strip(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
+  const bool hinge = p.args.ranking == KlRanking::kHinge;  // the softmax rows are finished
+  const unsigned row_blocks = hinge ? blocks_for(strip.rows, kFinishRows) : 0;
+  launch(ctx,
+         {.name = "kl_finish_strip",
+          .grid = {row_blocks + blocks_for(p.n, kFinishThreads), static_cast<unsigned>(p.slots)},
+          .block = kFinishThreads},
+         kl_finish_strip, p, strip, row_blocks);
+}
+
+}  // namespace emer::cuda
