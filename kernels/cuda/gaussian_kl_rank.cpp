@@ -27,7 +27,9 @@ Index choose_strip_rows(Index n, Index ld, bool bf16, const KlStripLimits& limit
   return std::clamp(affordable, std::min(Index{kKlTileRows}, limits.rows), limits.rows);
 }
 
-KlRankPlan make_plan(Context& ctx, const GaussianKlRank<float>& args, const KlStripLimits& limits) {
+}  // namespace
+
+KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args, const KlStripLimits& limits) {
   const auto take = [&]<class T>(T*& pointer, Index count) {
     pointer = ctx.scratch<T>(static_cast<std::size_t>(count));
   };
@@ -86,6 +88,8 @@ KlRankPlan make_plan(Context& ctx, const GaussianKlRank<float>& args, const KlSt
   return p;
 }
 
+namespace {
+
 const void* operand_row(const KlRankPlan& p, const void* operand, Index row) {
   return static_cast<const char*>(operand) + row * p.operand_ld * (p.bf16 ? 2 : 4);
 }
@@ -98,7 +102,9 @@ Matmul strip_product(const Context& ctx, const KlRankPlan& p) {
           .batch = p.slots};
 }
 
-void multiply_operands(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
+}  // namespace
+
+void kl_rank_products(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
   Matmul product = strip_product(ctx, p);
   product.transpose_b = true;
   product.m = strip.rows;
@@ -114,8 +120,7 @@ void multiply_operands(Context& ctx, const KlRankPlan& p, const KlStrip& strip) 
   matmul(ctx, product);
 }
 
-// row_pull = U C, column_pull (+)= U' R.
-void multiply_pulls(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
+void kl_rank_pulls(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
   Matmul product = strip_product(ctx, p);
   product.a = p.pull;
   product.lda = p.strip_ld;
@@ -142,12 +147,10 @@ void multiply_pulls(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
   matmul(ctx, product);
 }
 
-}  // namespace
-
 void gaussian_kl_rank_in_strips(Context& ctx, const GaussianKlRank<float>& args,
                                 const KlStripLimits& limits) {
   const ArenaScope scope(ctx);
-  const KlRankPlan p = make_plan(ctx, args, limits);
+  const KlRankPlan p = kl_rank_plan(ctx, args, limits);
   const bool hinge = args.ranking == KlRanking::kHinge;
   kl_rank_gauge(ctx, p);
   for (int direction = 0; direction < kKlDirections; direction += p.slots) {
@@ -157,10 +160,10 @@ void gaussian_kl_rank_in_strips(Context& ctx, const GaussianKlRank<float>& args,
     const bool second = direction > 0;
     for (Index first = 0; first < p.n; first += p.strip_rows) {
       const KlStrip strip{direction, first, std::min(p.strip_rows, p.n - first)};
-      multiply_operands(ctx, p, strip);
+      kl_rank_products(ctx, p, strip);
       hinge ? kl_rank_hinge(ctx, p, strip) : kl_rank_softmax(ctx, p, strip);
       kl_rank_finish_strip(ctx, p, strip);
-      multiply_pulls(ctx, p, strip);
+      kl_rank_pulls(ctx, p, strip);
       kl_rank_row_gradient(ctx, p, strip, second);
     }
     kl_rank_column_gradient(ctx, p, direction, second || p.slots == kKlDirections);

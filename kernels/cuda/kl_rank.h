@@ -87,7 +87,14 @@ struct KlStripLimits {
   std::int64_t bytes = std::int64_t{6} << 30;  // of products and pulls, which are linear in n
 };
 
-// gaussian_kl_rank with other strips than usual; tests put their edges inside small batches.
+// Takes the plan's memory from ctx's scratch; the caller holds the ArenaScope.
+KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args, const KlStripLimits& limits);
+// strip <- products of the strip's rows with all columns, R_i . C_j.
+void kl_rank_products(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
+// row_pull <- U C, column_pull <- (of the first strip) or += U' R.
+void kl_rank_pulls(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
+
+// gaussian_kl_rank with other strips than usual: tests put their edges inside small batches.
 void gaussian_kl_rank_in_strips(Context& ctx, const GaussianKlRank<float>& args, const KlStripLimits& limits);
 
 }  // namespace emer::cuda

@@ -168,10 +168,10 @@ __global__ void kl_operands(KlRankPlan p, int first_direction) {
   if (row_rest == nullptr) return;
   float* row_spread = p.row_spread + 2 * (slot * p.n + i);
   float* column_spread = p.column_spread + 2 * (slot * p.n + i);
-  row_spread[0] = __double2float_ru(sqrt(sums[4]));
-  row_spread[1] = __double2float_ru(sqrt(sums[3]));
-  column_spread[0] = __double2float_ru(sqrt(sums[5]));
-  column_spread[1] = __double2float_ru(sqrt(sums[6]));
+  row_spread[0] = __double2float_rn(sqrt(sums[4]));
+  row_spread[1] = __double2float_rn(sqrt(sums[3]));
+  column_spread[0] = __double2float_rn(sqrt(sums[5]));
+  column_spread[1] = __double2float_rn(sqrt(sums[6]));
 }
 
 }  // namespace
