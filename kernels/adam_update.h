@@ -7,12 +7,13 @@
 //   kUsual        x <- x - lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 // Source: Kingma and Ba, ICLR 2015, section 2 (kTensorFlow) and algorithm 1 (kUsual); Loshchilov and Hutter,
 //         ICLR 2019. The two differ in what eps is added to. The corrections are computed in double.
-// Errors: EMER_CHECK on t < 1, b1 or b2 outside [0, 1), negative eps; Error(kDevice) on a CUDA context.
+// Errors: EMER_CHECK on t < 1, b1 or b2 outside [0, 1), negative eps, null pointers.
 #pragma once
 
 #include <cstdint>
 
 #include "core/context.h"
+#include "kernels/step_scalars.h"
 
 namespace emer {
 
@@ -27,8 +28,11 @@ struct AdamUpdate {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  double weight_decay = 0.0;       // 0 for Adam
-  double gradient_scale = 1.0;     // of clipping by norm
+  double weight_decay = 0.0;    // 0 for Adam
+  double gradient_scale = 1.0;  // of clipping by norm
+  // In device memory, or null. Where given, its learning_rate, corrections and gradient_scale take the place of t and
+  // of the fields here, and nothing is written where it says halted.
+  const StepScalars* scalars = nullptr;
   const Real* gradient = nullptr;  // in     [count]
   Real* value = nullptr;           // inout  [count], x
   Real* m = nullptr;               // inout  [count], zero before the first step

@@ -11,7 +11,8 @@ void dropout(Context& ctx, const Dropout<Real>& a) {
   EMER_CHECK(a.count >= 0 && a.count < (std::int64_t{1} << 34), "dropout: {} elements", a.count);
   EMER_CHECK(a.step < (std::uint64_t{1} << 32), "dropout: step {} does not fit the counter", a.step);
   EMER_CHECK(a.count == 0 || (a.x && a.y), "dropout: null argument");
-  dispatch_cpu_only(ctx, "dropout", [&] { cpu::dropout(ctx, a); });
+  dispatch<Real>(
+      ctx, "dropout", [&] { cpu::dropout(ctx, a); }, [&] { cuda::dropout(ctx, a); });
 }
 
 template void dropout(Context&, const Dropout<float>&);

@@ -8,14 +8,14 @@
 // exact and every device draws the same mask; the same key after a resume draws the same mask again. The
 // derivative has the form of the op itself: backward is dropout() of dy under the same key.
 // NaN:    passes through where kept.
-// Errors: EMER_CHECK on p outside [0, 1), count < 0 or >= 2^34, step >= 2^32; Error(kDevice) on a CUDA
-//         context.
+// Errors: EMER_CHECK on p outside [0, 1), count < 0 or >= 2^34, step >= 2^32.
 #pragma once
 
 #include <cstdint>
 
 #include "core/context.h"
 #include "core/random.h"
+#include "kernels/step_scalars.h"
 
 namespace emer {
 
@@ -30,9 +30,11 @@ struct Dropout {
   std::uint64_t seed = 0;
   std::uint64_t stream = 0;  // from dropout_stream()
   std::uint64_t step = 0;    // training step
-  float p = 0.0f;            // probability of dropping; 0 copies
-  const Real* x = nullptr;   // in   [count]
-  Real* y = nullptr;         // out  [count], overwritten; may be x
+  // In device memory, or null. Where given, its dropout_step, below 2^32, takes the place of `step`.
+  const StepScalars* scalars = nullptr;
+  float p = 0.0f;           // probability of dropping; 0 copies
+  const Real* x = nullptr;  // in   [count]
+  Real* y = nullptr;        // out  [count], overwritten; may be x
 };
 
 template <class Real>

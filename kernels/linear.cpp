@@ -11,7 +11,8 @@ void linear_forward(Context& ctx, const LinearForward<Real>& a) {
              a.in, a.out);
   EMER_CHECK(a.x && a.weight && a.bias && a.y, "linear: null argument");
   EMER_CHECK(a.x != a.y, "linear: y aliases x");
-  dispatch_cpu_only(ctx, "linear", [&] { cpu::linear_forward(ctx, a); });
+  dispatch<Real>(
+      ctx, "linear", [&] { cpu::linear_forward(ctx, a); }, [&] { cuda::linear_forward(ctx, a); });
 }
 
 template <class Real>
@@ -21,7 +22,8 @@ void linear_backward(Context& ctx, const LinearBackward<Real>& a) {
   EMER_CHECK(a.x && a.dy && a.d_weight && a.d_bias && (a.weight || !a.dx), "linear backward: null argument");
   EMER_CHECK(a.y || a.activation == Activation::kNone, "linear backward: the activation's output is null");
   EMER_CHECK(!a.dx || (a.dx != a.x && a.dx != a.dy), "linear backward: dx aliases an input");
-  dispatch_cpu_only(ctx, "linear backward", [&] { cpu::linear_backward(ctx, a); });
+  dispatch<Real>(
+      ctx, "linear backward", [&] { cpu::linear_backward(ctx, a); }, [&] { cuda::linear_backward(ctx, a); });
 }
 
 template void linear_forward(Context&, const LinearForward<float>&);

@@ -6,9 +6,10 @@
 // Source: method.md section 2.
 // NaN:    passes through.
 // Kink:   relu has slope 0 at 0.
-// Order:  fixed on one machine and number of threads (the products are OpenBLAS's).
+// Order:  fixed on one machine and number of threads (the products are OpenBLAS's or cuBLASLt's). On CUDA the products
+//         are of ctx.precision(), db is summed in double.
 // Batch:  rows are independent in forward and dx; dW and db are sums over this rank's rows.
-// Errors: EMER_CHECK on sizes below 1 and null pointers; Error(kDevice) on a CUDA context.
+// Errors: EMER_CHECK on sizes below 1 and null pointers.
 #pragma once
 
 #include "core/context.h"

@@ -11,7 +11,8 @@ void moving_average(Context& ctx, const MovingAverage<Real>& a) {
   EMER_CHECK((a.x && a.average) || a.count == 0, "moving_average: null argument");
   EMER_CHECK(a.count == 0 || a.x != a.average, "moving_average: average aliases x");
   EMER_CHECK(a.decay >= 0.0 && a.decay < 1.0, "moving_average: decay {} is outside [0, 1)", a.decay);
-  dispatch_cpu_only(ctx, "moving_average", [&] { cpu::moving_average(ctx, a); });
+  dispatch<Real>(
+      ctx, "moving_average", [&] { cpu::moving_average(ctx, a); }, [&] { cuda::moving_average(ctx, a); });
 }
 
 template void moving_average(Context&, const MovingAverage<float>&);

@@ -1,9 +1,10 @@
 // kernels/sum_squares.h - for the 2-norm of all gradients.
 //
 //   total <- total + sum_i x_i^2
-// Order: chunks of 16384 elements are summed in double, then added in order, whatever the number of threads.
+// Order: chunks of 16384 elements are summed in double, then added in order, whatever the number of threads; on CUDA
+//        chunks of kSumSquaresChunk, each by a block's tree, then their sums by a tree of one block.
 // NaN: a NaN in x gives a NaN total.   Batch: sums what this rank holds; nothing is exchanged.
-// Errors: EMER_CHECK on a negative count and null pointers; Error(kDevice) on a CUDA context.
+// Errors: EMER_CHECK on a negative count and null pointers.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,8 @@
 #include "core/context.h"
 
 namespace emer {
+
+inline constexpr int kSumSquaresChunk = 4096;  // elements that one block sums on CUDA
 
 template <class Real>
 struct SumSquares {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/parallel.h"
+#include "kernels/adam_factors.h"
 
 namespace emer::cpu {
 
@@ -13,29 +14,22 @@ constexpr std::int64_t kGrain = 1 << 15;  // elements a chunk: 512 KiB of float 
 
 template <class Real>
 void adam_update(Context&, const AdamUpdate<Real>& a) {
-  const double correction1 = 1 - std::pow(a.beta1, static_cast<double>(a.t));
-  const double correction2 = 1 - std::pow(a.beta2, static_cast<double>(a.t));
-  // Both forms are rate * m / (sqrt(v) * root + eps).
-  const bool usual = a.form == AdamForm::kUsual;
-  const auto rate = static_cast<Real>(a.learning_rate * (usual ? 1 : std::sqrt(correction2)) / correction1);
-  const auto root = static_cast<Real>(usual ? 1 / std::sqrt(correction2) : 1);
-  const auto b1 = static_cast<Real>(a.beta1), b2 = static_cast<Real>(a.beta2);
-  const auto c1 = static_cast<Real>(1 - a.beta1), c2 = static_cast<Real>(1 - a.beta2);
-  const auto epsilon = static_cast<Real>(a.epsilon);
-  const auto decay = static_cast<Real>(a.learning_rate * a.weight_decay);
-  const auto scale = static_cast<Real>(a.gradient_scale);
+  if (a.scalars != nullptr && a.scalars->halted != 0) return;
+  const AdamFactors<Real> factors =
+      a.scalars != nullptr ? adam_factors<Real>(a, *a.scalars) : adam_factors<Real>(a);
   parallel_for(a.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    const AdamFactors<Real> f = factors;  // a copy that no store can reach: registers
     const Real* gradient = a.gradient;
     Real *value = a.value, *first = a.m, *second = a.v;
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) {
-      const Real g = scale * gradient[i];
-      const Real m = b1 * first[i] + c1 * g;
-      const Real v = b2 * second[i] + c2 * (g * g);
+      const Real g = f.scale * gradient[i];
+      const Real m = f.b1 * first[i] + f.c1 * g;
+      const Real v = f.b2 * second[i] + f.c2 * (g * g);
       first[i] = m;
       second[i] = v;
-      const Real x = value[i] - decay * value[i];
-      value[i] = x - rate * m / (std::sqrt(v) * root + epsilon);
+      const Real x = value[i] - f.decay * value[i];
+      value[i] = x - f.rate * m / (std::sqrt(v) * f.root + f.epsilon);
     }
   });
 }

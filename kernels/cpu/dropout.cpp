@@ -50,10 +50,11 @@ void philox_lanes(std::uint64_t seed, std::uint64_t stream, std::uint64_t index,
 template <class Real>
 void dropout(Context&, const Dropout<Real>& a) {
   const Real scale = Real(1) / (Real(1) - static_cast<Real>(a.p));
+  const std::uint64_t step = a.scalars != nullptr ? a.scalars->dropout_step : a.step;
   parallel_for(a.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
     std::uint32_t words[4 * kLanes];
     for (std::int64_t first = begin; first < end; first += 4 * kLanes) {
-      philox_lanes(a.seed, a.stream, (a.step << 32) + static_cast<std::uint64_t>(first / 4), words);
+      philox_lanes(a.seed, a.stream, (step << 32) + static_cast<std::uint64_t>(first / 4), words);
       const std::int64_t count = std::min<std::int64_t>(4 * kLanes, end - first);
       const Real* x = a.x + first;
       Real* y = a.y + first;
