@@ -10,8 +10,7 @@
 #include "core/check.h"
 #include "core/safetensors.h"
 #include "engine/text.h"
-#include "kernels/adam_update.h"
-#include "kernels/moving_average.h"
+#include "kernels/sum_squares_all.h"
 
 namespace emer {
 namespace {
@@ -75,31 +74,45 @@ void Optimizer::reset_average(Context& ctx) {
     copy_on_device(ctx, average_[i].data(), parameters_[i]->value.data(), average_[i].bytes());
 }
 
-void Optimizer::step(Context& ctx, double learning_rate, double gradient_scale) {
-  ++steps_;
+AdamUpdateAll<float> Optimizer::update(Context& ctx) {
+  std::vector<AdamArray<float>> arrays;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter<float>& p = *parameters_[i];
-    const bool decays = train_.optimizer == OptimizerKind::kAdamW && p.decay;
-    adam_update<float>(
-        ctx, {.count = static_cast<std::int64_t>(p.value.size()),
-              .t = steps_,
-              .form = train_.optimizer == OptimizerKind::kAdamTf ? AdamForm::kTensorFlow : AdamForm::kUsual,
-              .learning_rate = learning_rate,
-              .beta1 = train_.beta1,
-              .beta2 = train_.beta2,
-              .epsilon = train_.epsilon,
-              .weight_decay = decays ? train_.weight_decay : 0.0,
-              .gradient_scale = gradient_scale,
-              .gradient = p.gradient.data(),
-              .value = p.value.data(),
-              .m = m_[i].data(),
-              .v = v_[i].data()});
-    if (!average_.empty())
-      moving_average<float>(ctx, {.count = static_cast<std::int64_t>(p.value.size()),
-                                  .decay = train_.ema,
-                                  .x = p.value.data(),
-                                  .average = average_[i].data()});
+    arrays.push_back({.count = static_cast<std::int64_t>(p.value.size()),
+                      .decay = p.decay,
+                      .gradient = p.gradient.data(),
+                      .value = p.value.data(),
+                      .m = m_[i].data(),
+                      .v = v_[i].data(),
+                      .average = average_.empty() ? nullptr : average_[i].data()});
   }
+  table_.set(ctx, arrays);
+  return {.list = table_.list(),
+          .form = train_.optimizer == OptimizerKind::kAdamTf ? AdamForm::kTensorFlow : AdamForm::kUsual,
+          .beta1 = train_.beta1,
+          .beta2 = train_.beta2,
+          .epsilon = train_.epsilon,
+          .weight_decay = train_.optimizer == OptimizerKind::kAdamW ? train_.weight_decay : 0.0,
+          .average_decay = train_.ema};
+}
+
+void Optimizer::step(Context& ctx, double learning_rate, double gradient_scale) {
+  AdamUpdateAll<float> all = update(ctx);
+  all.t = ++steps_;
+  all.learning_rate = learning_rate;
+  all.gradient_scale = gradient_scale;
+  adam_update_all(ctx, all);
+}
+
+void Optimizer::step_from(Context& ctx, const StepScalars* scalars) {
+  AdamUpdateAll<float> all = update(ctx);
+  all.scalars = scalars;
+  all.zero_gradients = true;
+  adam_update_all(ctx, all);
+}
+
+void Optimizer::sum_squared_gradients(Context& ctx, double* total) {
+  sum_squares_all<float>(ctx, {.list = update(ctx).list, .total = total});
 }
 
 void Optimizer::swap_average() {

@@ -9,6 +9,8 @@
 #include "core/context.h"
 #include "core/parameter.h"
 #include "engine/config.h"
+#include "kernels/adam_table.h"
+#include "kernels/adam_update_all.h"
 
 namespace emer {
 
@@ -27,10 +29,18 @@ class Optimizer {
   // One update from the parameters' gradients, times gradient_scale; kernels/adam_update.h has the formulas.
   // Weight decay (adamw) touches parameters with `decay` only. Then the moving average.
   void step(Context& ctx, double learning_rate, double gradient_scale);
+  // The same, with what changes from step to step read from device memory, and gradients cleared behind it: for
+  // recorded work (core/work_graph.h). Does not count: count_steps() says how many such steps have run.
+  void step_from(Context& ctx, const StepScalars* scalars);
+  void count_steps(std::int64_t steps) { steps_ += steps; }
   std::int64_t steps() const { return steps_; }
+  // *total (device) = squared 2-norm of all gradients, for recorded work.
+  void sum_squared_gradients(Context& ctx, double* total);
 
   bool has_average() const { return !average_.empty(); }
-  // Exchanges weights and averages; calling it again puts them back.
+  // Exchanges weights and averages, as pointers; calling it again puts them back. On CUDA the next step outside a
+  // recording copies the table of pointers anew where it finds them changed, so between two calls that cancel out
+  // nothing is lost.
   void swap_average();
 
   // `m.<name>`, `v.<name>` float32, `step` int64 [1]; atomic.
@@ -43,10 +53,13 @@ class Optimizer {
   void reset_average(Context& ctx);
 
  private:
+  AdamUpdateAll<float> update(Context& ctx);  // all but what changes from step to step
+
   ParameterList<float> parameters_;
   TrainConfig train_;
   std::int64_t steps_ = 0;
   std::vector<Tensor<float>> m_, v_, average_;
+  AdamTable<float> table_;
 };
 
 }  // namespace emer

@@ -9,6 +9,7 @@
 #include "kernels/adam_update.h"
 #include "kernels/clamp.h"
 #include "kernels/dropout.h"
+#include "tests/reference/adam_reference.h"
 #include "tests/support/compare.h"
 #include "tests/support/values.h"
 
@@ -149,26 +150,12 @@ TEST(Adam, DecayIsDecoupled) {
   EXPECT_NEAR(x, 2.85, 1e-15);
 }
 
-// The formulas of kernels/adam_update.h, written out with their own corrections.
-struct PlainAdam {
-  double x, m = 0, v = 0;
-  void step(int t, double g, AdamForm form, double lr, double b1, double b2, double eps, double decay) {
-    m = b1 * m + (1 - b1) * g;
-    v = b2 * v + (1 - b2) * g * g;
-    x -= lr * decay * x;
-    if (form == AdamForm::kTensorFlow)
-      x -= lr * std::sqrt(1 - std::pow(b2, t)) / (1 - std::pow(b1, t)) * m / (std::sqrt(v) + eps);
-    else
-      x -= lr * (m / (1 - std::pow(b1, t))) / (std::sqrt(v / (1 - std::pow(b2, t))) + eps);
-  }
-};
-
 template <class Real>
 void expect_trajectory(AdamForm form, double tolerance) {
   const std::size_t count = 70001;  // more than two chunks
   const auto start = test::uniform<Real>(count, -1, 1, 1);
   std::vector<Real> x = start, m(count, 0), v(count, 0);
-  std::vector<PlainAdam> plain;
+  std::vector<reference::PlainAdam> plain;
   for (const Real s : start) plain.push_back({s});
   Context ctx;
   for (int t = 1; t <= 5; ++t) {
@@ -189,7 +176,7 @@ void expect_trajectory(AdamForm form, double tolerance) {
     for (std::size_t i = 0; i < count; ++i) plain[i].step(t, .25 * g[i], form, 1e-2, .8, .99, 1e-5, .1);
   }
   std::vector<double> want, want_m, want_v;
-  for (const PlainAdam& p : plain) {
+  for (const reference::PlainAdam& p : plain) {
     want.push_back(p.x);
     want_m.push_back(p.m);
     want_v.push_back(p.v);

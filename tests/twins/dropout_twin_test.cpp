@@ -1,0 +1,85 @@
+// Dropout is exact: the twins agree bit for bit.
+#include <gtest/gtest.h>
+
+#include "core/work_graph.h"
+#include "kernels/dropout.h"
+#include "tests/support/device_run.h"
+#include "tests/support/values.h"
+
+namespace emer {
+namespace {
+
+using DropoutTwin = test::TwinTest;
+using Floats = std::vector<float>;
+
+constexpr std::uint64_t kSeed = 0x123456789abcdefull;
+
+Floats run(DeviceKind kind, const Floats& x, float p, std::uint64_t step) {
+  Context ctx(kind);
+  test::DeviceArray<float> in(ctx, x);
+  auto y = test::DeviceArray<float>::poisoned(ctx, x.size());
+  dropout<float>(ctx, {.count = static_cast<std::int64_t>(x.size()),
+                       .seed = kSeed,
+                       .stream = dropout_stream(3, 1, 2),
+                       .step = step,
+                       .p = p,
+                       .x = in.data(),
+                       .y = y.data()});
+  return y.read();
+}
+
+TEST_F(DropoutTwin, EqualsTheCpu) {
+  // Around a Philox block of 4 elements, a warp of blocks and a block of threads.
+  for (const std::size_t count : {1u, 2u, 3u, 4u, 5u, 127u, 128u, 129u, 1023u, 1024u, 1025u, 4099u}) {
+    const auto x = test::uniform<float>(count, 1, 2, count);
+    for (const float p : {0.0f, 0.3f, 0.9f})
+      EXPECT_EQ(run(DeviceKind::kCuda, x, p, 70000), run(DeviceKind::kCpu, x, p, 70000)) << count << " " << p;
+  }
+}
+
+TEST_F(DropoutTwin, WorksInPlaceAndMisaligned) {
+  const auto x = test::uniform<float>(1026, 1, 2, 7);
+  const Floats tail(x.begin() + 1, x.end()), want = run(DeviceKind::kCpu, tail, 0.5f, 4);
+  Context ctx(DeviceKind::kCuda);
+  test::DeviceArray<float> y(ctx, x);
+  dropout<float>(ctx, {.count = 1025,
+                       .seed = kSeed,
+                       .stream = dropout_stream(3, 1, 2),
+                       .step = 4,
+                       .p = 0.5f,
+                       .x = y.data() + 1,
+                       .y = y.data() + 1});
+  const Floats got = y.read();
+  EXPECT_EQ(got[0], x[0]);
+  EXPECT_EQ(Floats(got.begin() + 1, got.end()), want);
+}
+
+TEST_F(DropoutTwin, RecordedStepsReadTheirStepFromDeviceMemory) {
+  const Floats x(301, 1.0f);
+  Context ctx(DeviceKind::kCuda);
+  test::DeviceArray<float> in(ctx, x);
+  auto y = test::DeviceArray<float>::poisoned(ctx, x.size());
+  Tensor<StepScalars> scalars(ctx, {1});
+  WorkGraph graph(ctx, [&] {
+    dropout<float>(ctx, {.count = 301,
+                         .seed = kSeed,
+                         .stream = dropout_stream(3, 1, 2),
+                         .step = 999,
+                         .scalars = scalars.data(),
+                         .p = 0.5f,
+                         .x = in.data(),
+                         .y = y.data()});
+  });
+  for (const std::uint64_t step : {3ull, 0xffffffffull}) {
+    scalars.from_host(ctx, std::vector<StepScalars>{{.dropout_step = step}});
+    graph.launch(ctx);
+    EXPECT_EQ(y.read(), run(DeviceKind::kCpu, x, 0.5f, step)) << step;
+  }
+}
+
+TEST_F(DropoutTwin, EmptyArraysLaunchNothing) {
+  EXPECT_EQ(run(DeviceKind::kCuda, {}, 0.5f, 0), Floats());
+}
+
+}  // namespace
+}  // namespace emer
