@@ -1,25 +1,106 @@
+#include "bench/measure.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 
-#include "bench/case.h"
+#include "core/check.h"
+#include "core/work_graph.h"
 
 namespace emer::bench {
 
-Timing measure(Context& ctx, Prepared& prepared, double seconds, int least) {
+namespace {
+
+class CpuTimer final : public Timer {
+ public:
+  void start() override { start_ = Clock::now(); }
+  void stop() override { stop_ = Clock::now(); }
+  double seconds() override { return std::chrono::duration<double>(stop_ - start_).count(); }
+
+ private:
   using Clock = std::chrono::steady_clock;
-  prepared.run();
-  ctx.synchronize();
-  Timing timing;
-  double total = 0.0;
-  while (total < seconds || static_cast<int>(timing.seconds.size()) < least) {
-    const auto start = Clock::now();
-    prepared.run();
-    ctx.synchronize();
-    const double elapsed = std::chrono::duration<double>(Clock::now() - start).count();
-    timing.seconds.push_back(elapsed);
-    total += elapsed;
+  Clock::time_point start_, stop_;
+};
+
+// Twice the last-level cache: half would be enough if it kept exactly the newest lines.
+std::size_t eviction_bytes(const DeviceFacts& facts) {
+  constexpr std::size_t kCpuBytes = std::size_t{128} << 20;  // above the cores' shared caches
+  return facts.l2_bytes > 0 ? 2 * facts.l2_bytes : kCpuBytes;
+}
+
+// The case as a graph, or nothing where something in it cannot be recorded.
+std::unique_ptr<WorkGraph> record(Context& ctx, Prepared& prepared) {
+  if (!ctx.on_cuda() || !prepared.recordable()) return nullptr;
+  try {
+    return std::make_unique<WorkGraph>(ctx, [&] { prepared.run(); });
+  } catch (const Error&) {
+    return nullptr;
   }
+}
+
+}  // namespace
+
+std::unique_ptr<Timer> make_timer(Context& ctx) {
+  if constexpr (kWithCuda) {
+    if (ctx.on_cuda()) return cuda::make_timer(ctx);
+  }
+  return std::make_unique<CpuTimer>();
+}
+
+DeviceFacts device_facts(Context& ctx) {
+  if constexpr (kWithCuda) {
+    if (ctx.on_cuda()) return cuda::device_facts(ctx);
+  }
+  return {};
+}
+
+Stopwatch::Stopwatch(Context& ctx, const DeviceFacts& facts)
+    : ctx_(ctx),
+      timer_(make_timer(ctx)),
+      eviction_(ctx, {static_cast<std::int64_t>(eviction_bytes(facts))}) {}
+
+void Stopwatch::between_runs(Prepared& prepared, bool cold) {
+  if (cold) {
+    eviction_.zero(ctx_);
+  } else if (ctx_.on_cuda()) {
+    prepared.run();
+  }
+}
+
+Timing Stopwatch::measure(Prepared& prepared, const MeasureOptions& options) {
+  const auto begin = std::chrono::steady_clock::now();
+  prepared.run();
+  ctx_.synchronize();
+  const double first = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const std::unique_ptr<WorkGraph> graph =
+      options.launching == Launching::kAuto ? record(ctx_, prepared) : nullptr;
+  const auto timed_run = [&] {
+    between_runs(prepared, options.cold);
+    timer_->start();
+    graph ? graph->launch(ctx_) : prepared.run();
+    timer_->stop();
+    return timer_->seconds();
+  };
+  // The first replays and the clocks' rise stay out of the figures.
+  if (first < options.seconds) {
+    double warmed = 0.0;
+    for (int runs = 0; runs < 3 && warmed < 0.1 * options.seconds; ++runs) warmed += timed_run();
+  }
+  std::vector<double> seconds;
+  double total = 0.0;
+  while ((total < options.seconds || static_cast<int>(seconds.size()) < options.least) &&
+         (total < options.patience || seconds.empty())) {
+    seconds.push_back(timed_run());
+    total += seconds.back();
+  }
+  Timing timing = summarise(std::move(seconds));
+  timing.graph = graph != nullptr;
+  return timing;
+}
+
+Timing summarise(std::vector<double> seconds) {
+  Timing timing;
+  timing.seconds = std::move(seconds);
   std::vector<double> sorted = timing.seconds;
   std::sort(sorted.begin(), sorted.end());
   const auto quantile = [&](double q) {
@@ -28,21 +109,12 @@ Timing measure(Context& ctx, Prepared& prepared, double seconds, int least) {
   timing.median = quantile(0.5);
   timing.p10 = quantile(0.1);
   timing.p90 = quantile(0.9);
+  double total = 0.0, squares = 0.0;
+  for (const double s : sorted) total += s;
   const double count = static_cast<double>(sorted.size()), mean = total / count;
-  double squares = 0.0;
   for (const double s : sorted) squares += (s - mean) * (s - mean);
   timing.spread = mean > 0.0 ? std::sqrt(squares / count) / mean : 0.0;
   return timing;
-}
-
-const std::vector<Case>& cases() {
-  static const std::vector<Case> all = [] {
-    std::vector<Case> list;
-    for (const auto& group : {ceiling_cases(), loss_cases(), step_cases()})
-      list.insert(list.end(), group.begin(), group.end());
-    return list;
-  }();
-  return all;
 }
 
 }  // namespace emer::bench
