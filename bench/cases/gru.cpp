@@ -28,7 +28,8 @@ class GruCase final : public Prepared {
     const int n = static_cast<int>(s_.n), steps = static_cast<int>(s_.steps);
     lengths_ =
         s_.ragged ? pmemo_lengths(n, steps) : std::vector<std::int32_t>(static_cast<std::size_t>(n), steps);
-    schedule_ = make_gru_schedule(lengths_.data(), n, steps);
+    if (!ctx.on_cuda()) schedule_ = make_gru_schedule(lengths_.data(), n, steps);
+    device_lengths_ = Tensor<std::int32_t>(ctx, {s_.n}, lengths_);
     sizes_ = {.max_steps = steps,
               .in = static_cast<int>(s_.in),
               .hidden = static_cast<int>(s_.hidden),
@@ -37,6 +38,7 @@ class GruCase final : public Prepared {
     x_ = normal_tensor(ctx, {s_.n, s_.steps, s_.in}, 60);
     dy_ = normal_tensor(ctx, {s_.n, 2 * s_.hidden}, 61);
     y_.resize(ctx, {s_.n, 2 * s_.hidden});
+    const GruSavedRows saved = gru_saved_rows(ctx, sizes_, n, ctx.on_cuda() ? nullptr : &schedule_);
     const std::int64_t rows = 3 * s_.hidden;
     const Shape shapes[kArrays] = {{rows, s_.in}, {rows, s_.hidden}, {rows}, {rows}};
     for (int direction = 0; direction < 2; ++direction) {
@@ -44,8 +46,8 @@ class GruCase final : public Prepared {
         weights_[direction][a] = normal_tensor(ctx, shapes[a], stream(direction, a), deviation(a));
         gradients_[direction][a].resize(ctx, shapes[a]);
       }
-      gates_[direction].resize(ctx, {schedule_.gate_rows, 4 * s_.hidden});
-      states_[direction].resize(ctx, {schedule_.state_rows, s_.hidden});
+      gates_[direction].resize(ctx, {saved.gates, 4 * s_.hidden});
+      states_[direction].resize(ctx, {saved.states, s_.hidden});
     }
   }
 
@@ -96,7 +98,9 @@ class GruCase final : public Prepared {
   void run() override {
     GruForward<float> forward;
     GruBackward<float> backward;
-    forward.schedule = backward.schedule = &schedule_;
+    forward.n = backward.n = static_cast<int>(s_.n);
+    forward.schedule = backward.schedule = ctx_.on_cuda() ? nullptr : &schedule_;
+    forward.lengths = backward.lengths = device_lengths_.data();
     forward.sizes = backward.sizes = sizes_;
     forward.x = backward.x = x_.data();
     forward.y = y_.data();
@@ -167,6 +171,7 @@ class GruCase final : public Prepared {
   GruShape s_;
   double rounding_;
   std::vector<std::int32_t> lengths_;
+  Tensor<std::int32_t> device_lengths_;
   GruSchedule schedule_;
   GruSizes sizes_;
   Tensor<float> x_, y_, dy_, weights_[2][kArrays], gradients_[2][kArrays], gates_[2], states_[2];
