@@ -11,8 +11,8 @@
 
 #include "core/float16.h"
 #include "core/work_graph.h"
-#include "kernels/cuda/cast.h"
 #include "kernels/cuda/matmul.h"
+#include "tests/support/bf16.h"
 #include "tests/support/device_run.h"
 #include "tests/support/refusal.h"
 #include "tests/support/values.h"
@@ -25,18 +25,11 @@ using cuda::Matmul;
 using cuda::MatmulType;
 using MatmulTwin = test::TwinTest;
 
-double bf16_rounded(double value) {
-  if (value == 0) return value;
-  int exponent = 0;
-  const double fraction = std::frexp(value, &exponent);
-  return std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);
-}
-
 std::vector<std::uint16_t> bf16_bits(const std::vector<float>& values) {
   std::vector<std::uint16_t> bits;
   for (const float value : values)
     bits.push_back(static_cast<std::uint16_t>(
-        std::bit_cast<std::uint32_t>(static_cast<float>(bf16_rounded(value))) >> 16));
+        std::bit_cast<std::uint32_t>(static_cast<float>(test::bf16_rounded(value))) >> 16));
   return bits;
 }
 std::vector<float> from_bits(const std::vector<std::uint16_t>& bits) {
@@ -55,7 +48,7 @@ struct Oracle {
 
   double operand(const std::vector<float>& x, std::int64_t index) const {
     const double value = x[static_cast<std::size_t>(index)];
-    return rounds ? bf16_rounded(value) : value;
+    return rounds ? test::bf16_rounded(value) : value;
   }
   void expect(const std::vector<float>& got, double stored_unit) const {
     for (int batch = 0; batch < p.batch; ++batch)
@@ -83,7 +76,7 @@ struct Oracle {
           }
           if (!bias.empty()) {
             const double shift = bias[static_cast<std::size_t>(batch * p.stride_bias + j)];
-            want += stored_unit > unit ? bf16_rounded(shift) : shift;
+            want += stored_unit > unit ? test::bf16_rounded(shift) : shift;
             bound += 4 * unit * std::abs(shift);
           }
           if (p.epilogue == Epilogue::kReluBias) want = std::max(want, 0.0);
@@ -445,51 +438,6 @@ TEST_F(MatmulTwin, RefusesWhatDoesNotGoTogether) {
   p = good;
   p.epilogue = Epilogue::kBias;
   EXPECT_TRUE(refused(p, "a bias goes with its epilogue"));
-}
-
-// Every rounding case of a bfloat16, at counts and offsets that leave a vector of eight incomplete.
-TEST_F(MatmulTwin, CastsRoundToNearestEven) {
-  Context ctx(DeviceKind::kCuda);
-  const float infinity = std::numeric_limits<float>::infinity();
-  const float cases[] = {0.0f,     -0.0f,         1.0f,     257.0f,    259.0f, -257.0f,
-                         1.0e-30f, 0x1.00fffep0f, infinity, -infinity, 3.4e38f};
-  for (const std::size_t count : {1u, 7u, 8u, 9u, 255u, 2049u})
-    for (const std::size_t offset : {0u, 1u}) {
-      std::vector<float> values(count + offset);
-      for (std::size_t i = 0; i < values.size(); ++i) values[i] = cases[i % std::size(cases)];
-      values.back() = std::numeric_limits<float>::quiet_NaN();
-      test::DeviceArray<float> from(ctx, values);
-      auto bits = test::DeviceArray<std::uint16_t>::poisoned(ctx, count + offset);
-      auto back = test::DeviceArray<float>::poisoned(ctx, count);
-      cuda::cast_to_bf16(ctx, static_cast<std::int64_t>(count), from.data() + offset, bits.data() + offset);
-      cuda::cast_to_float(ctx, static_cast<std::int64_t>(count), bits.data() + offset, back.data());
-      const auto got = back.read();
-      bits.read();
-      for (std::size_t i = 0; i + 1 < count; ++i) {
-        const double value = values[i + offset];
-        const double want = std::isinf(value) || std::abs(value) > 3.39e38 ? std::copysign(INFINITY, value)
-                                                                           : bf16_rounded(value);
-        EXPECT_EQ(got[i], static_cast<float>(want)) << value;
-        EXPECT_EQ(std::signbit(got[i]), std::signbit(want)) << value;
-      }
-      EXPECT_TRUE(std::isnan(got.back()));
-    }
-}
-
-TEST_F(MatmulTwin, CastsBetweenFloatAndDouble) {
-  Context ctx(DeviceKind::kCuda);
-  const auto values = test::normal<double>(1000, 0, 1, 22);
-  test::DeviceArray<double> from(ctx, values);
-  auto floats = test::DeviceArray<float>::poisoned(ctx, 1000);
-  auto doubles = test::DeviceArray<double>::poisoned(ctx, 1000);
-  cuda::cast_to_float(ctx, 1000, from.data(), floats.data());
-  cuda::cast_to_double(ctx, 1000, floats.data(), doubles.data());
-  const auto narrow = floats.read();
-  const auto wide = doubles.read();
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    EXPECT_EQ(narrow[i], static_cast<float>(values[i]));
-    EXPECT_EQ(wide[i], static_cast<double>(narrow[i]));
-  }
 }
 
 }  // namespace
