@@ -30,6 +30,14 @@ void Context::synchronize() {
   }
 }
 
+void order_after(Context& ctx, Context& other) {
+  EMER_CHECK(ctx.device() == other.device(), "context: order between {} and {}", name_of(ctx.device()),
+             name_of(other.device()));
+  if constexpr (kWithCuda) {
+    if (ctx.on_cuda()) cuda::order_after(ctx.cuda_state(), other.cuda_state());
+  }
+}
+
 void copy_to_device(Context& ctx, void* device, const void* host, std::size_t bytes) {
   if (bytes == 0) return;
   if constexpr (kWithCuda) {

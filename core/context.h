@@ -70,6 +70,10 @@ class ArenaScope {
   Arena::Mark mark_;
 };
 
+// What is given to ctx from now on starts when what `other` holds now is done. Both on one device; in a recording this
+// makes the two streams branches of one graph. Nothing on the CPU, where calls return when they are done.
+void order_after(Context& ctx, Context& other);
+
 // Copies between host and the context's device, ordered on its stream; returns when the host side
 // may be reused.
 void copy_to_device(Context& ctx, void* device, const void* host, std::size_t bytes);
@@ -80,6 +84,7 @@ void fill_zero(Context& ctx, void* device, std::size_t bytes);
 namespace cuda {  // defined only with CUDA
 std::shared_ptr<ContextState> make_context_state();
 void synchronize(ContextState& state);
+void order_after(ContextState& state, ContextState& other);
 void copy(ContextState& state, void* to, const void* from, std::size_t bytes, bool wait);
 void fill_zero(ContextState& state, void* device, std::size_t bytes);
 }  // namespace cuda

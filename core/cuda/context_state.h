@@ -19,6 +19,7 @@ struct ContextState {
   int multiprocessors = 0;
   std::size_t shared_memory_limit = 0;  // bytes of dynamic shared memory a block may opt in to
   cudaStream_t stream = nullptr;
+  cudaEvent_t done = nullptr;  // marks a place in the stream for another stream to wait for
   cublasHandle_t cublas = nullptr;
   cublasLtHandle_t cublas_lt = nullptr;
   cusolverDnHandle_t cusolver = nullptr;

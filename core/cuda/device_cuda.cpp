@@ -49,6 +49,7 @@ ContextState::ContextState() {
   EMER_CUDA_CHECK(cudaDeviceGetAttribute(&value, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
   shared_memory_limit = static_cast<std::size_t>(value);
   EMER_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  EMER_CUDA_CHECK(cudaEventCreateWithFlags(&done, cudaEventDisableTiming));
   check_cublas(cublasCreate(&cublas), "cublasCreate");
   check_cublas(cublasSetStream(cublas, stream), "cublasSetStream");
   workspace_bytes = kWorkspaceBytes;
@@ -64,6 +65,7 @@ ContextState::~ContextState() {
   if (cublas_lt != nullptr) cublasLtDestroy(cublas_lt);
   if (cublas != nullptr) cublasDestroy(cublas);
   if (workspace != nullptr) free(workspace);
+  if (done != nullptr) log_failure(cudaEventDestroy(done), "cudaEventDestroy");
   if (stream != nullptr) log_failure(cudaStreamDestroy(stream), "cudaStreamDestroy");
 }
 
@@ -73,6 +75,11 @@ std::shared_ptr<ContextState> make_context_state() {
 
 void synchronize(ContextState& state) {
   EMER_CUDA_CHECK(cudaStreamSynchronize(state.stream));
+}
+
+void order_after(ContextState& state, ContextState& other) {
+  EMER_CUDA_CHECK(cudaEventRecord(other.done, other.stream));
+  EMER_CUDA_CHECK(cudaStreamWaitEvent(state.stream, other.done, 0));
 }
 
 void copy(ContextState& state, void* to, const void* from, std::size_t bytes, bool wait) {

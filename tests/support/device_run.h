@@ -37,7 +37,7 @@ class DeviceArray {
         tensor_(ctx, {static_cast<std::int64_t>(values.size())}) {
     if (count_ > 0) tensor_.from_host(ctx, values);
   }
-  static DeviceArray poisoned(Context& ctx, std::size_t count) { return DeviceArray(ctx, count); }
+  static DeviceArray poisoned(Context& ctx, std::size_t count) { return DeviceArray(Poisoned{}, ctx, count); }
 
   T* data() { return tensor_.data() + fence_; }
   std::size_t size() const { return count_; }
@@ -57,7 +57,8 @@ class DeviceArray {
   }
 
  private:
-  DeviceArray(Context& ctx, std::size_t count)
+  struct Poisoned {};
+  DeviceArray(Poisoned, Context& ctx, std::size_t count)
       : ctx_(&ctx),
         count_(count),
         fence_(256 / sizeof(T)),  // keeps the data at the alignment of an allocation
@@ -69,7 +70,7 @@ class DeviceArray {
       return std::numeric_limits<T>::quiet_NaN();
     } else {
       T value;
-      std::memset(&value, 0xFF, sizeof(T));
+      std::memset(static_cast<void*>(&value), 0xFF, sizeof(T));
       return value;
     }
   }
