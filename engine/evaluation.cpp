@@ -8,12 +8,39 @@
 #include "core/check.h"
 #include "core/parallel.h"
 #include "core/random.h"
+#include "core/tensor.h"
+#include "kernels/cpu/pair_totals.h"
+#include "kernels/rank_count.h"
 
 namespace emer {
 namespace {
 
-// Queries of one strip: enough to reuse every candidate panel from cache, few enough to keep both cores busy.
-constexpr int kStrip = 32;
+constexpr int kStrip = 32;  // queries whose totals are held at a time
+
+double rank_of(const cpu::MatchCounts& counts, EvalOptions::TieRule ties) {
+  const auto smaller = static_cast<double>(counts.smaller);
+  return ties == EvalOptions::TieRule::kByIndex
+             ? 1.0 + smaller + static_cast<double>(counts.equal_before)
+             : 1.0 + smaller + 0.5 * (static_cast<double>(counts.equal_before) + counts.equal_after);
+}
+
+std::vector<double> ranks_of_matches(Context& ctx, const ScoredPairs& pairs, EvalOptions::TieRule ties) {
+  const int n = pairs.scores().queries;
+  Tensor<std::int32_t> smaller(ctx, {n}), before(ctx, {n}), after(ctx, {n}), first_nan(ctx, {n});
+  rank_count(ctx, {.scores = pairs.scores(),
+                   .smaller = smaller.data(),
+                   .equal_before = before.data(),
+                   .equal_after = after.data(),
+                   .first_nan = first_nan.data()});
+  const auto s = smaller.to_host(ctx), b = before.to_host(ctx), a = after.to_host(ctx),
+             bad = first_nan.to_host(ctx);
+  std::vector<double> ranks(n);
+  for (int i = 0; i < n; ++i) {
+    if (bad[i] >= 0) pairs.fail_not_a_number(i, bad[i]);
+    ranks[i] = rank_of({s[i], b[i], a[i]}, ties);
+  }
+  return ranks;
+}
 
 // Linear interpolation between order statistics, as NumPy's default.
 double quantile(const std::vector<double>& sorted, double share) {
@@ -38,22 +65,12 @@ std::vector<double> ranks_of_matches(int n, const TotalsFunction& totals, EvalOp
     std::vector<double> strip(static_cast<std::size_t>(end - begin) * n);
     totals(begin, end, strip);
     for (int i = begin; i < end; ++i) {
-      const double* row = strip.data() + static_cast<std::size_t>(i - begin) * n;
-      const double own = row[i];
-      std::int64_t smaller = 0, equal_before = 0, equal_after = 0, unordered = 0;
-      for (int j = 0; j < n; ++j) {
-        smaller += row[j] < own;
-        equal_before += row[j] == own && j < i;
-        equal_after += row[j] == own && j > i;
-        unordered += std::isnan(row[j]);
-      }
-      if (unordered > 0 || std::isnan(own))
-        fail(ErrorKind::kRunFailed, "evaluation: {} of the {} scores of query {} are not numbers", unordered,
-             n, i);
-      const auto before = static_cast<double>(smaller);
-      ranks[i] = ties == EvalOptions::TieRule::kByIndex
-                     ? 1.0 + before + static_cast<double>(equal_before)
-                     : 1.0 + before + 0.5 * static_cast<double>(equal_before + equal_after);
+      const auto row = std::span(strip).subspan(static_cast<std::size_t>(i - begin) * n, n);
+      const cpu::MatchCounts counts = cpu::count_match(row, i);
+      if (counts.first_nan >= 0)
+        fail(ErrorKind::kRunFailed, "evaluation: the score of query {} against candidate {} is not a number",
+             i, counts.first_nan);
+      ranks[i] = rank_of(counts, ties);
     }
   });
   return ranks;
@@ -98,27 +115,44 @@ DirectionResult summarise_ranks(std::vector<double> ranks, const EvalOptions& op
   return result;
 }
 
-EvaluationResult evaluate_retrieval(Context& /*ctx*/, const EvaluationInputs& inputs,
+EvaluationResult evaluate_retrieval(Context& ctx, const EvaluationInputs& inputs,
                                     const EvalOptions& options) {
-  const HeadMatrix &music = inputs.music, &emotion = inputs.emotion;
+  const OnDevice train_music(ctx, inputs.train_music_embedding),
+      train_emotion(ctx, inputs.train_emotion_embedding);
+  const HeadsOnDevice music(ctx, inputs.music), emotion(ctx, inputs.emotion);
+  if (options.lambda > 0.0) {
+    const std::size_t count = static_cast<std::size_t>(inputs.train_n) * inputs.music.d;
+    EMER_CHECK(inputs.train_music_embedding.size() == count && inputs.train_emotion_embedding.size() == count,
+               "evaluation: {} and {} training values for [{}, {}]", inputs.train_music_embedding.size(),
+               inputs.train_emotion_embedding.size(), inputs.train_n, inputs.music.d);
+  }
+  return evaluate_retrieval(ctx,
+                            EvaluationArrays{.train_n = inputs.train_n,
+                                             .train_music_embedding = train_music.data(),
+                                             .train_emotion_embedding = train_emotion.data(),
+                                             .music = music.arrays(),
+                                             .emotion = emotion.arrays()},
+                            options);
+}
+
+EvaluationResult evaluate_retrieval(Context& ctx, const EvaluationArrays& inputs,
+                                    const EvalOptions& options) {
+  const HeadArrays &music = inputs.music, &emotion = inputs.emotion;
   if (music.n != emotion.n || music.n < 1)
     fail(ErrorKind::kRunFailed, "evaluation needs matching pairs: {} songs, {} emotions", music.n, emotion.n);
   EvaluationResult result;
   std::optional<CcaLines> lines;
   if (options.lambda > 0.0) {
-    lines = fit_cca_lines(inputs.train_music_embedding, inputs.train_emotion_embedding, inputs.train_n,
+    lines = fit_cca_lines(ctx, inputs.train_music_embedding, inputs.train_emotion_embedding, inputs.train_n,
                           music.d, options.ridge);
     result.canonical_correlations = lines->correlation;
     for (const double c : lines->correlation) result.directions_kept += c >= options.correlation_threshold;
   }
   const auto one_direction = [&](Direction direction) {
     const bool m2e = direction == Direction::kMusicToEmotion;
-    const PairScorer scorer(m2e ? music : emotion, m2e ? emotion : music, direction,
+    const ScoredPairs pairs(ctx, m2e ? music : emotion, m2e ? emotion : music, direction,
                             lines ? &*lines : nullptr, options);
-    auto ranks = ranks_of_matches(
-        music.n, [&](int begin, int end, std::span<double> totals) { scorer.totals(begin, end, totals); },
-        options.tie_rule);
-    return summarise_ranks(std::move(ranks), options, direction);
+    return summarise_ranks(ranks_of_matches(ctx, pairs, options.tie_rule), options, direction);
   };
   result.m2e = one_direction(Direction::kMusicToEmotion);
   result.e2m = one_direction(Direction::kEmotionToMusic);

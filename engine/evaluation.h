@@ -22,6 +22,14 @@ struct EvaluationInputs {
   HeadMatrix emotion;                           // [n, d]
 };
 
+// The same on a context's device.
+struct EvaluationArrays {
+  int train_n = 0;
+  const double* train_music_embedding = nullptr;
+  const double* train_emotion_embedding = nullptr;
+  HeadArrays music, emotion;
+};
+
 inline constexpr std::array<int, 3> kRecallAt = {1, 5, 10};
 
 struct DirectionResult {
@@ -53,9 +61,10 @@ std::vector<double> ranks_of_matches(int n, const TotalsFunction& totals, EvalOp
 // fixed.
 DirectionResult summarise_ranks(std::vector<double> ranks, const EvalOptions& options, Direction direction);
 
-// Both directions. Computed on the host in float64, on all threads, whatever the context's device. Throws
-// Error(kUsage) for options out of range, Error(kRunFailed) for fewer than 2 training pairs or values that
-// are not finite, naming the item.
+// Both directions, in float64 on ctx's device: on all threads of the CPU, or on the CUDA device, where the inputs are
+// copied to. Throws Error(kUsage) for options out of range, Error(kRunFailed) for fewer than 2 training pairs or values
+// that are not finite, naming the item.
 EvaluationResult evaluate_retrieval(Context& ctx, const EvaluationInputs& inputs, const EvalOptions& options);
+EvaluationResult evaluate_retrieval(Context& ctx, const EvaluationArrays& inputs, const EvalOptions& options);
 
 }  // namespace emer

@@ -56,7 +56,10 @@ SearchIndex::SearchIndex(Session& session, std::vector<std::int64_t> rows)
   emotion_ = emotion_heads(candidates);
   if (options_.lambda > 0.0) {
     const EncodedRows train = encode(session_.data.train);
-    lines_ = fit_cca_lines(widened(train.music_embedding), widened(train.emotion_embedding), train.n, train.d,
+    const std::vector<double> music = widened(train.music_embedding),
+                              emotion = widened(train.emotion_embedding);
+    Context& ctx = *session_.context;
+    lines_ = fit_cca_lines(ctx, OnDevice(ctx, music).data(), OnDevice(ctx, emotion).data(), train.n, train.d,
                            options_.ridge);
   }
 }
@@ -65,8 +68,8 @@ std::vector<SearchAnswer> SearchIndex::search(const Dataset& queries, std::int64
                                               int top) {
   const EncodedRows encoded = encode_rows(*session_.context, *session_.model, queries, {row}, 1);
   const bool m2e = direction == Direction::kMusicToEmotion;
-  const PairScorer scorer(m2e ? music_heads(encoded) : emotion_heads(encoded), m2e ? emotion_ : music_,
-                          direction, lines_ ? &*lines_ : nullptr, options_);
+  const HeadMatrix query = m2e ? music_heads(encoded) : emotion_heads(encoded);
+  const PairScorer scorer(query, m2e ? emotion_ : music_, direction, lines_ ? &*lines_ : nullptr, options_);
   std::vector<SearchAnswer> answers = best_candidates(scorer, top);
   for (SearchAnswer& answer : answers) answer.row = rows_[answer.row];
   return answers;

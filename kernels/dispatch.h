@@ -20,6 +20,13 @@ void dispatch(Context& ctx, const char* op, CpuTwin&& cpu_twin, CudaTwin&& cuda_
   }
 }
 
+// The same for ops of one scalar type, whose twins both exist.
+template <class CpuTwin, class CudaTwin>
+void dispatch(Context& ctx, CpuTwin&& cpu_twin, CudaTwin&& cuda_twin) {
+  if (!ctx.on_cuda()) return std::forward<CpuTwin>(cpu_twin)();
+  if constexpr (kWithCuda) std::forward<CudaTwin>(cuda_twin)();
+}
+
 // Runs the CPU twin; on a CUDA context, an op without a CUDA twin is refused by name.
 template <class CpuTwin>
 void dispatch_cpu_only(Context& ctx, const char* op, CpuTwin&& cpu_twin) {
