@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/parallel.h"
+#include "tests/engine/related_pairs.h"
 #include "tests/reference/evaluation_reference.h"
 #include "tests/support/compare.h"
 #include "tests/support/one_thread.h"
@@ -15,33 +16,12 @@ namespace emer {
 namespace {
 
 using reference::Matrix;
+using test::related_pairs;
 
 Matrix rows_of(const std::vector<double>& values, int n, int d) {
   Matrix rows;
   for (int i = 0; i < n; ++i) rows.emplace_back(values.begin() + i * d, values.begin() + (i + 1) * d);
   return rows;
-}
-
-// Pairs that share a weak signal, so that ranks are neither all 1 nor pure chance.
-EvaluationInputs related_pairs(int train, int n, int d, std::uint64_t seed) {
-  EvaluationInputs in;
-  const auto size = static_cast<std::size_t>(n) * d;
-  in.train_n = train;
-  in.train_music_embedding = test::normal(static_cast<std::size_t>(train) * d, 1.0, 1.0, seed);
-  in.train_emotion_embedding = test::normal(static_cast<std::size_t>(train) * d, 0.0, 1.0, seed + 1);
-  for (int i = 0; i < train; ++i)
-    for (int k = 0; k < (d + 1) / 2; ++k)
-      in.train_emotion_embedding[i * d + k] += 1.5 * in.train_music_embedding[i * d + k];
-  in.music = {n, d, test::normal(size, 1.0, 1.0, seed + 2), test::normal(size, 5.0, 1.0, seed + 3),
-              test::normal(size, -1.0, 0.5, seed + 4)};
-  in.emotion = {n, d, test::normal(size, 0.0, 1.0, seed + 5), test::normal(size, 5.0, 0.8, seed + 6),
-                test::normal(size, -0.5, 0.5, seed + 7)};
-  for (std::size_t at = 0; at < size; ++at) {
-    if (at % d < static_cast<std::size_t>((d + 1) / 2))
-      in.emotion.embedding[at] += 1.5 * in.music.embedding[at];
-    in.emotion.mean[at] += 0.7 * (in.music.mean[at] - 5.0);
-  }
-  return in;
 }
 
 std::vector<double> reference_ranks(const EvaluationInputs& in, const EvalOptions& o, bool m2e) {

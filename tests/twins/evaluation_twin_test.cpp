@@ -1,0 +1,116 @@
+// The whole evaluation on the device: the ranks, and the errors, of the CPU.
+#include <gtest/gtest.h>
+
+#include "core/check.h"
+#include "core/safetensors.h"
+#include "engine/evaluation.h"
+#include "tests/engine/related_pairs.h"
+#include "tests/support/compare.h"
+#include "tests/support/device_run.h"
+#include "tests/support/golden.h"
+#include "tests/support/refusal.h"
+
+namespace emer {
+namespace {
+
+using EvaluationTwin = test::TwinTest;
+using Orientation = EvalOptions::KlOrientation;
+
+EvaluationResult evaluate(DeviceKind kind, const EvaluationInputs& in, const EvalOptions& o) {
+  Context ctx(kind);
+  return evaluate_retrieval(ctx, in, o);
+}
+
+void expect_equal(const EvaluationInputs& in, const EvalOptions& o, const std::string& what) {
+  const EvaluationResult want = evaluate(DeviceKind::kCpu, in, o), got = evaluate(DeviceKind::kCuda, in, o);
+  EXPECT_EQ(got.m2e.ranks, want.m2e.ranks) << what;
+  EXPECT_EQ(got.e2m.ranks, want.e2m.ranks) << what;
+  EXPECT_EQ(got.m2e.mrr, want.m2e.mrr);
+  EXPECT_EQ(got.e2m.ar_interval[0], want.e2m.ar_interval[0]);
+  EXPECT_EQ(got.directions_kept, want.directions_kept);
+  EXPECT_TRUE(test::near_relative(got.canonical_correlations, want.canonical_correlations, 1e-9)) << what;
+}
+
+// Made by an implementation that shares no code with ours; the CPU's ranks are its ranks
+// (tests/engine/evaluation_golden_test.cpp).
+TEST_F(EvaluationTwin, RanksOfTheGoldenCase) {
+  const auto file = SafetensorsFile::open(test::golden("evaluation.inputs.safetensors"));
+  const auto heads = [&](const std::string& view) {
+    const std::string name = "test." + view;
+    const auto shape = file.info(name + ".mean").shape;
+    return HeadMatrix{static_cast<int>(shape.at(0)), static_cast<int>(shape.at(1)),
+                      file.read<double>(name + ".embedding"), file.read<double>(name + ".mean"),
+                      file.read<double>(name + ".log_variance")};
+  };
+  EvaluationInputs in;
+  in.train_n = static_cast<int>(file.info("train.music.embedding").shape.at(0));
+  in.train_music_embedding = file.read<double>("train.music.embedding");
+  in.train_emotion_embedding = file.read<double>("train.emotion.embedding");
+  in.music = heads("music");
+  in.emotion = heads("emotion");
+  for (const double lambda : {0.0, 0.3, 1.0})
+    for (const Orientation orientation : {Orientation::kQuery, Orientation::kReleased}) {
+      EvalOptions o;
+      o.lambda = lambda;
+      o.standardise_terms = false;
+      o.tie_rule = EvalOptions::TieRule::kByIndex;
+      o.bootstrap = 20;
+      o.kl_orientation = orientation;
+      expect_equal(in, o, std::to_string(lambda));
+    }
+}
+
+TEST_F(EvaluationTwin, RanksOfRandomPairs) {
+  for (const int n : {1, 2, 31, 32, 33, 130})
+    for (const bool standardise : {false, true})
+      for (const int kl : {0, 1, 2, 3}) {
+        const EvaluationInputs in = test::related_pairs(40, n, 5, 100 + n);
+        EvalOptions o;
+        o.bootstrap = 5;
+        o.standardise_terms = standardise;
+        o.kl_orientation = kl == 0   ? Orientation::kQuery
+                           : kl == 1 ? Orientation::kReleased
+                                     : Orientation::kCandidate;
+        o.kl_symmetric = kl == 3;
+        expect_equal(in, o, std::to_string(n) + " kl " + std::to_string(kl));
+      }
+}
+
+TEST_F(EvaluationTwin, RepeatedSongsTie) {
+  const int n = 37, d = 9;
+  EvaluationInputs in = test::related_pairs(30, n, d, 5);
+  for (HeadMatrix* h : {&in.music, &in.emotion})
+    for (auto* part : {&h->embedding, &h->mean, &h->log_variance})
+      for (int i = 20; i < n; ++i) std::copy_n(part->begin() + (i - 20) * d, d, part->begin() + i * d);
+  for (const auto ties : {EvalOptions::TieRule::kMean, EvalOptions::TieRule::kByIndex}) {
+    EvalOptions o;
+    o.bootstrap = 5;
+    o.tie_rule = ties;
+    expect_equal(in, o, "repeated");
+  }
+}
+
+TEST_F(EvaluationTwin, ErrorsOfTheCpu) {
+  const auto same = [](const EvaluationInputs& in, const EvalOptions& o, ErrorKind kind) {
+    const std::string want = test::error_of([&] { evaluate(DeviceKind::kCpu, in, o); }, kind);
+    EXPECT_EQ(test::error_of([&] { evaluate(DeviceKind::kCuda, in, o); }, kind), want);
+  };
+  EvaluationInputs in = test::related_pairs(30, 40, 4, 31);
+  in.emotion.mean[4 * 13 + 2] = NAN;
+  same(in, {}, ErrorKind::kRunFailed);
+  in = test::related_pairs(30, 40, 4, 31);
+  in.train_music_embedding[7] = INFINITY;
+  same(in, {}, ErrorKind::kRunFailed);
+  in = test::related_pairs(30, 40, 4, 31);
+  in.music.log_variance[4 * 6] = 2000;  // finite, but its exponential is not
+  same(in, {}, ErrorKind::kRunFailed);
+  EvalOptions o;
+  o.standardise_terms = false;
+  same(in, o, ErrorKind::kRunFailed);
+  same(test::related_pairs(1, 20, 4, 31), {}, ErrorKind::kRunFailed);
+  o.lambda = 1.5;
+  same(test::related_pairs(30, 20, 4, 31), o, ErrorKind::kUsage);
+}
+
+}  // namespace
+}  // namespace emer
