@@ -20,7 +20,8 @@ void cca_exact(Context& ctx, const CcaExact<Real>& a) {
              "cca_exact: ridge {} must be above 0, scale {} and weight {} finite", a.ridge, a.scale,
              a.gradient_weight);
   require_one_rank(ctx, "cca_exact");
-  dispatch_cpu_only(ctx, "cca_exact", [&] { cpu::cca_exact(ctx, a); });
+  dispatch<Real>(
+      ctx, "cca_exact", [&] { cpu::cca_exact(ctx, a); }, [&] { cuda::cca_exact(ctx, a); });
 }
 
 template void cca_exact(Context&, const CcaExact<float>&);

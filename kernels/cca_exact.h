@@ -13,10 +13,16 @@
 // NaN:    an input that is not finite gives a NaN loss and NaN gradients.
 // Order:  fixed. Everything runs in double for both scalars: S is inverted, and its condition number may be
 //         anything up to the largest variance over the ridge.
+// CUDA:   products in double (there are tensor cores for them), kernels/cuda/product_polar.h for P. There is no second
+//         route to fall back on without asking the device: instead the ridge is at least the bound of what rounding can
+//         do to S, 2 (n + d + 2) 2^-53 trace(S) (kernels/cuda/definite.h), so that the factorisation does not break
+//         down. That changes nothing below a trace of r / (2 (n + d + 2) 2^-53), 4e8 at r = 1e-4, n = d = 512. The
+//         eigen route cannot be recorded in a CUDA graph, and gives NaN where it does not converge. Scratch, in
+//         doubles: polar 4 n d + 2 d^2 and the polar factor's; at n = d = 4096 1.5 GB.
 // Batch:  couples samples. Distributed, the feature means and S11, S22, S12 would be all-reduced sums. Now
 //         more than one rank is an Error(kDevice).
 // Errors: Error(kRunFailed) where n < 2 or LAPACK does not converge; EMER_CHECK on sizes, null pointers,
-//         ridge; Error(kDevice) on a CUDA context or several ranks.
+//         ridge; Error(kDevice) on several ranks, and for the eigen route while a CUDA graph is recorded.
 #pragma once
 
 #include "core/context.h"

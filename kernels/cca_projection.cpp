@@ -22,7 +22,8 @@ void cca_projection(Context& ctx, const CcaProjection<Real>& a) {
              "cca_projection: ridge {} must be above 0, scale {} and weight {} finite", a.ridge, a.scale,
              a.gradient_weight);
   require_one_rank(ctx, "cca_projection");
-  dispatch_cpu_only(ctx, "cca_projection", [&] { cpu::cca_projection(ctx, a); });
+  dispatch<Real>(
+      ctx, "cca_projection", [&] { cpu::cca_projection(ctx, a); }, [&] { cuda::cca_projection(ctx, a); });
 }
 
 template void cca_projection(Context&, const CcaProjection<float>&);

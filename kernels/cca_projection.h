@@ -16,8 +16,12 @@
 // Order:  fixed; sums outside products in double.
 // Batch:  couples samples. Distributed, the feature means, A'A, B'B and A'B would be all-reduced sums and
 //         dL/dW too. Now more than one rank is an Error(kDevice).
+// CUDA:   products as ctx.precision() says, kBf16 meaning kTf32: a covariance does not survive operands of 8 bits.
+//         Polar factor in double (kernels/cuda/product_polar.h). The svd cannot be recorded in a CUDA graph, and gives
+//         NaN where it does not converge. Scratch: 6 n d + 3 d^2 floats and the polar factor's; at n = d = 4096 0.6
+//         and 0.7 GB.
 // Errors: Error(kRunFailed) where n < 2; EMER_CHECK on sizes, null pointers, ridge; Error(kRunFailed) where
-//         LAPACK does not converge; Error(kDevice) on a CUDA context or several ranks.
+//         LAPACK does not converge; Error(kDevice) on several ranks, and for the svd while a CUDA graph is recorded.
 #pragma once
 
 #include "core/context.h"

@@ -11,7 +11,8 @@ void centre(Context& ctx, const Centre<Real>& a) {
   EMER_CHECK(a.n >= 1 && a.d >= 1, "centre: n {} and d {} must be at least 1", a.n, a.d);
   EMER_CHECK(a.x && a.y, "centre: null argument");
   if (a.centring == Centring::kFeature) require_one_rank(ctx, "centre");
-  dispatch_cpu_only(ctx, "centre", [&] { cpu::centre(ctx, a); });
+  dispatch<Real>(
+      ctx, "centre", [&] { cpu::centre(ctx, a); }, [&] { cuda::centre(ctx, a); });
 }
 
 template <class Real>
@@ -20,7 +21,8 @@ void covariance(Context& ctx, const Covariance<Real>& a) {
   EMER_CHECK(a.ridge >= 0, "covariance: ridge {} must not be negative", a.ridge);
   EMER_CHECK(a.x1 && a.x2 && a.f1 && a.f2, "covariance: null argument");
   require_one_rank(ctx, "covariance");
-  dispatch_cpu_only(ctx, "covariance", [&] { cpu::covariance(ctx, a); });
+  dispatch<Real>(
+      ctx, "covariance", [&] { cpu::covariance(ctx, a); }, [&] { cuda::covariance(ctx, a); });
 }
 
 template void centre(Context&, const Centre<float>&);

@@ -10,7 +10,8 @@
 // Order:  fixed; means are summed in double.
 // Batch:  couples samples. Distributed, feature means, then S11, S22, S12 would be all-reduced sums, with n
 //         the global count. Now more than one rank is an Error(kDevice).
-// Errors: EMER_CHECK on sizes and null pointers; Error(kDevice) on a CUDA context or several ranks.
+// CUDA:   products as ctx.precision() says, kBf16 meaning kTf32.
+// Errors: EMER_CHECK on sizes and null pointers; Error(kDevice) on several ranks.
 #pragma once
 
 #include "core/context.h"

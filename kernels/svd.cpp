@@ -10,7 +10,8 @@ void svd(Context& ctx, const Svd<Real>& a) {
   EMER_CHECK(a.m >= 1, "svd: size {} must be at least 1", a.m);
   EMER_CHECK(a.matrix && a.left && a.values && a.right, "svd: null argument");
   EMER_CHECK(a.matrix != a.left && a.matrix != a.right && a.left != a.right, "svd: arguments alias");
-  dispatch_cpu_only(ctx, "svd", [&] { cpu::svd(ctx, a); });
+  dispatch<Real>(
+      ctx, "svd", [&] { cpu::svd(ctx, a); }, [&] { cuda::svd(ctx, a); });
 }
 
 template void svd(Context&, const Svd<float>&);

@@ -1,10 +1,11 @@
 // kernels/svd.h - T = left diag(values) right, square T.
 //
-// Source: LAPACK gesdd. Signs, and the choice inside repeated values, are LAPACK's: deterministic, not
+// Source: LAPACK gesdd, on CUDA cuSOLVER's gesvd. Signs, and the choice inside repeated values, are LAPACK's: deterministic, not
 //         meaningful.
 // NaN:    a matrix with an entry that is not finite gives NaN everywhere.
+// CUDA:   no convergence gives NaN, too. Cannot be recorded in a CUDA graph.
 // Errors: EMER_CHECK on size, null pointers, aliasing; Error(kRunFailed) where LAPACK does not converge;
-//         Error(kDevice) on a CUDA context.
+//         Error(kDevice) while a CUDA graph is recorded.
 #pragma once
 
 #include "core/context.h"

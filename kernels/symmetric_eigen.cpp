@@ -9,7 +9,8 @@ template <class Real>
 void symmetric_eigen(Context& ctx, const SymmetricEigen<Real>& a) {
   EMER_CHECK(a.m >= 1, "symmetric_eigen: size {} must be at least 1", a.m);
   EMER_CHECK(a.matrix && a.values && a.vectors, "symmetric_eigen: null argument");
-  dispatch_cpu_only(ctx, "symmetric_eigen", [&] { cpu::symmetric_eigen(ctx, a); });
+  dispatch<Real>(
+      ctx, "symmetric_eigen", [&] { cpu::symmetric_eigen(ctx, a); }, [&] { cuda::symmetric_eigen(ctx, a); });
 }
 
 template void symmetric_eigen(Context&, const SymmetricEigen<float>&);

@@ -1,10 +1,11 @@
 // kernels/symmetric_eigen.h - S = sum_k values_k q_k q_k', all eigenvalues and orthonormal eigenvectors.
 //
-// Source: LAPACK syevd (divide and conquer). Signs of eigenvectors, and their choice inside a repeated
+// Source: LAPACK syevd (divide and conquer), on CUDA cuSOLVER's. Signs of eigenvectors, and their choice inside a repeated
 //         eigenvalue, are LAPACK's: deterministic, not meaningful.
 // NaN:    a matrix with an entry that is not finite gives NaN everywhere.
+// CUDA:   no convergence gives NaN, too. Cannot be recorded in a CUDA graph.
 // Errors: EMER_CHECK on size and null pointers; Error(kRunFailed) where LAPACK does not converge;
-//         Error(kDevice) on a CUDA context.
+//         Error(kDevice) while a CUDA graph is recorded.
 #pragma once
 
 #include "core/context.h"

@@ -22,6 +22,11 @@ void check_options(const CcaOptions& options, int d) {
         options.directions);
 }
 
+bool cca_can_record(const CcaOptions& options) {
+  if (options.form == CcaForm::kProjection && options.correlation == CcaCorrelation::kRowNorm) return true;
+  return options.solver == CcaSolver::kPolar && options.directions == 0;
+}
+
 template <class Real>
 void cca(Context& ctx, const CcaOptions& options, const PairBatch<Real>& batch,
          const PairGradients<Real>& gradients, double gradient_weight, Parameter<Real>* projections,

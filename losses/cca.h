@@ -10,6 +10,10 @@ namespace emer {
 
 void check_options(const CcaOptions& options, int d);  // Error(kUsage) on a value outside its range
 
+// Whether cca can be recorded in a CUDA graph (core/work_graph.h): not where it takes eigenvalues or singular values,
+// which iterate until they converge.
+bool cca_can_record(const CcaOptions& options);
+
 // Overwrites *value (device) with L_cca (divided by d for kMean) and both embedding gradients with
 // gradient_weight times its gradients; accumulates into the projections' gradients. projections: two, null in
 // the exact form. Error(kRunFailed) where batch.n < 2.
