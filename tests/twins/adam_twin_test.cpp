@@ -88,9 +88,9 @@ AdamUpdateAll<float> all_update(const AdamTable<float>& table, std::int64_t t) {
 }
 
 TEST_F(AdamTwin, FollowsTheFormulas) {
+  Context ctx(DeviceKind::kCuda);
   for (const AdamForm form : {AdamForm::kTensorFlow, AdamForm::kUsual})
     for (const std::size_t count : {1u, 2u, 31u, 33u, 255u, 256u, 257u, 1021u}) {
-      Context ctx(DeviceKind::kCuda);
       const auto start = test::uniform<float>(count, -1, 1, 1);
       test::DeviceArray<float> x(ctx, start), m(ctx, Floats(count)), v(ctx, Floats(count));
       std::vector<reference::PlainAdam> plain;

@@ -14,8 +14,7 @@ using Floats = std::vector<float>;
 
 constexpr std::uint64_t kSeed = 0x123456789abcdefull;
 
-Floats run(DeviceKind kind, const Floats& x, float p, std::uint64_t step) {
-  Context ctx(kind);
+Floats run(Context& ctx, const Floats& x, float p, std::uint64_t step) {
   test::DeviceArray<float> in(ctx, x);
   auto y = test::DeviceArray<float>::poisoned(ctx, x.size());
   dropout<float>(ctx, {.count = static_cast<std::int64_t>(x.size()),
@@ -29,18 +28,19 @@ Floats run(DeviceKind kind, const Floats& x, float p, std::uint64_t step) {
 }
 
 TEST_F(DropoutTwin, EqualsTheCpu) {
+  Context ctx(DeviceKind::kCuda), cpu;
   // Around a Philox block of 4 elements, a warp of blocks and a block of threads.
   for (const std::size_t count : {1u, 2u, 3u, 4u, 5u, 127u, 128u, 129u, 1023u, 1024u, 1025u, 4099u}) {
     const auto x = test::uniform<float>(count, 1, 2, count);
     for (const float p : {0.0f, 0.3f, 0.9f})
-      EXPECT_EQ(run(DeviceKind::kCuda, x, p, 70000), run(DeviceKind::kCpu, x, p, 70000)) << count << " " << p;
+      EXPECT_EQ(run(ctx, x, p, 70000), run(cpu, x, p, 70000)) << count << " " << p;
   }
 }
 
 TEST_F(DropoutTwin, WorksInPlaceAndMisaligned) {
+  Context ctx(DeviceKind::kCuda), cpu;
   const auto x = test::uniform<float>(1026, 1, 2, 7);
-  const Floats tail(x.begin() + 1, x.end()), want = run(DeviceKind::kCpu, tail, 0.5f, 4);
-  Context ctx(DeviceKind::kCuda);
+  const Floats tail(x.begin() + 1, x.end()), want = run(cpu, tail, 0.5f, 4);
   test::DeviceArray<float> y(ctx, x);
   dropout<float>(ctx, {.count = 1025,
                        .seed = kSeed,
@@ -56,7 +56,7 @@ TEST_F(DropoutTwin, WorksInPlaceAndMisaligned) {
 
 TEST_F(DropoutTwin, RecordedStepsReadTheirStepFromDeviceMemory) {
   const Floats x(301, 1.0f);
-  Context ctx(DeviceKind::kCuda);
+  Context ctx(DeviceKind::kCuda), cpu;
   test::DeviceArray<float> in(ctx, x);
   auto y = test::DeviceArray<float>::poisoned(ctx, x.size());
   Tensor<StepScalars> scalars(ctx, {1});
@@ -73,12 +73,13 @@ TEST_F(DropoutTwin, RecordedStepsReadTheirStepFromDeviceMemory) {
   for (const std::uint64_t step : {3ull, 0xffffffffull}) {
     scalars.from_host(ctx, std::vector<StepScalars>{{.dropout_step = step}});
     graph.launch(ctx);
-    EXPECT_EQ(y.read(), run(DeviceKind::kCpu, x, 0.5f, step)) << step;
+    EXPECT_EQ(y.read(), run(cpu, x, 0.5f, step)) << step;
   }
 }
 
 TEST_F(DropoutTwin, EmptyArraysLaunchNothing) {
-  EXPECT_EQ(run(DeviceKind::kCuda, {}, 0.5f, 0), Floats());
+  Context ctx(DeviceKind::kCuda);
+  EXPECT_EQ(run(ctx, {}, 0.5f, 0), Floats());
 }
 
 }  // namespace

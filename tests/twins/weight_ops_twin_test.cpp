@@ -24,8 +24,7 @@ long double plain_sum(const Floats& x) {
   return sum;
 }
 
-double sum_of(const Floats& x, double start, std::size_t shift = 0) {
-  Context ctx(DeviceKind::kCuda);
+double sum_of(Context& ctx, const Floats& x, double start, std::size_t shift = 0) {
   Floats shifted(shift);
   shifted.insert(shifted.end(), x.begin(), x.end());
   test::DeviceArray<float> in(ctx, shifted);
@@ -41,18 +40,19 @@ double bound(std::size_t count) {
 }
 
 TEST_F(WeightOpsTwin, SumSquaresMatchesAPlainSum) {
+  Context ctx(DeviceKind::kCuda);
   for (const std::size_t count : {1u, 2u, 31u, 33u, 255u, 257u, 4095u, 4096u, 4097u, 20001u}) {
     const auto x = test::normal<float>(count, 0, 1, count);
     const double want = static_cast<double>(10 + plain_sum(x));
-    EXPECT_TRUE(test::near_relative(sum_of(x, 10), want, bound(count))) << count;
-    EXPECT_TRUE(test::near_relative(sum_of(x, 10, 1), want, bound(count))) << count << ", misaligned";
-    EXPECT_EQ(sum_of(x, 10), sum_of(x, 10)) << count;
+    EXPECT_TRUE(test::near_relative(sum_of(ctx, x, 10), want, bound(count))) << count;
+    EXPECT_TRUE(test::near_relative(sum_of(ctx, x, 10, 1), want, bound(count))) << count << ", misaligned";
+    EXPECT_EQ(sum_of(ctx, x, 10), sum_of(ctx, x, 10)) << count;
   }
-  EXPECT_EQ(sum_of({}, 10), 10.0);
-  EXPECT_EQ(sum_of({3, -4}, 10), 35.0);
+  EXPECT_EQ(sum_of(ctx, {}, 10), 10.0);
+  EXPECT_EQ(sum_of(ctx, {3, -4}, 10), 35.0);
   Floats x(5000, 1.0f);
   x[4500] = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_TRUE(std::isnan(sum_of(x, 0)));
+  EXPECT_TRUE(std::isnan(sum_of(ctx, x, 0)));
 }
 
 TEST_F(WeightOpsTwin, SumSquaresOfAllArraysOverwrites) {
@@ -91,8 +91,8 @@ TEST_F(WeightOpsTwin, SumSquaresOfAllArraysOverwrites) {
 }
 
 TEST_F(WeightOpsTwin, MovingAverageMatchesTheFormula) {
+  Context ctx(DeviceKind::kCuda);
   for (const std::size_t count : {1u, 2u, 33u, 255u, 256u, 257u, 1021u}) {
-    Context ctx(DeviceKind::kCuda);
     const auto x = test::uniform<float>(count, -1, 1, count), start = test::uniform<float>(count, -1, 1, 1);
     test::DeviceArray<float> in(ctx, x), average(ctx, start);
     moving_average<float>(ctx, {.count = static_cast<std::int64_t>(count),
