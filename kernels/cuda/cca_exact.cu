@@ -155,11 +155,16 @@ template <class Real>
 void cca_exact(Context& ctx, const CcaExact<Real>& a) {
   const ArenaScope scope(ctx);
   const int n = a.n, d = a.d;
-  Problem p{.n = n, .d = d, .directions = a.directions, .ridge = a.ridge};
-  p.samples = ctx.scratch<double>(2 * p.cells_size());
-  p.moments = ctx.scratch<double>(2 * p.square_size());
-  p.gradients = ctx.scratch<double>(2 * p.cells_size());
-  p.correlation = ctx.scratch<double>(1);
+  const auto cells = static_cast<std::size_t>(n) * static_cast<std::size_t>(d);
+  const auto square = static_cast<std::size_t>(d) * static_cast<std::size_t>(d);
+  const Problem p{.n = n,
+                  .d = d,
+                  .directions = a.directions,
+                  .ridge = a.ridge,
+                  .samples = ctx.scratch<double>(2 * cells),
+                  .moments = ctx.scratch<double>(2 * square),
+                  .gradients = ctx.scratch<double>(2 * cells),
+                  .correlation = ctx.scratch<double>(1)};
   const double root = 1.0 / std::sqrt(static_cast<double>(n - 1));
   centre_views<float, double>(ctx, {.n = n,
                                     .d = d,
