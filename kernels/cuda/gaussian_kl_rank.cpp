@@ -1,4 +1,5 @@
-// CUDA twin of kernels/gaussian_kl_rank.h: row strips through cuBLASLt. kernels/cuda/kl_rank.h has the algebra.
+// CUDA twin of kernels/gaussian_kl_rank.h: memory, and the order of the kernels. kernels/cuda/kl_rank.h has the
+// algebra.
 #include "kernels/gaussian_kl_rank.h"
 
 #include <algorithm>
@@ -15,76 +16,116 @@ using Index = std::int64_t;
 constexpr Index kMaxChunks = 256;    // of rows, summed side by side
 constexpr Index kMinChunkRows = 64;  // 8 for each of the threads that share a column
 
+Index divided(Index value, Index by) {
+  return (value + by - 1) / by;
+}
 Index round_up(Index value, Index to) {
-  return (value + to - 1) / to * to;
+  return divided(value, to) * to;
 }
 
-// Rows of S at a time. All of a small batch: then both directions are worked side by side.
-Index choose_strip_rows(Index n, Index ld, bool bf16, const KlStripLimits& limits) {
+// Rows of S at a time, `bytes` each. All of a small batch: then both directions are worked side by side.
+Index choose_strip_rows(Index n, Index bytes, Index tile, const KlStripLimits& limits) {
   if (n <= limits.rows) return n;
-  const Index row_bytes = ld * (bf16 ? 6 : 4);
-  const Index affordable = limits.bytes / row_bytes / kKlTileRows * kKlTileRows;
-  return std::clamp(affordable, std::min(Index{kKlTileRows}, limits.rows), limits.rows);
+  return std::clamp(limits.bytes / bytes / tile * tile, std::min(tile, limits.rows), limits.rows);
+}
+
+// Scratch, by pointer to where it is to be noted.
+class Taker {
+ public:
+  explicit Taker(Context& ctx) : ctx_(&ctx) {}
+  template <class T>
+  void operator()(T*& pointer, Index count) const {
+    pointer = ctx_->scratch<T>(static_cast<std::size_t>(count));
+  }
+
+ private:
+  Context* ctx_;
+};
+
+void take_operands(const Taker& take, KlRankPlan& p) {
+  const Index cells = p.slots * p.n * p.operand_ld;
+  if (!p.bf16) {
+    float *row, *column;
+    take(row, cells);
+    take(column, cells);
+    p.row_operand = row;
+    p.column_operand = column;
+    return;
+  }
+  std::uint16_t *row, *column;
+  take(row, cells);
+  take(column, cells);
+  p.row_operand = row;
+  p.column_operand = column;
+  if (p.args.ranking != KlRanking::kHinge) return;
+  take(p.row_rest, cells);
+  take(p.column_rest, cells);
+  take(p.row_spread, p.slots * p.n * 2);
+  take(p.column_spread, p.slots * p.n * 2);
+}
+
+void take_strip(const Taker& take, KlRankPlan& p) {
+  const Index cells = p.slots * p.strip_rows * p.strip_ld;
+  take(p.strip, cells);
+  p.pull = p.strip;
+  if (p.bf16) {
+    std::uint16_t* pull;
+    take(pull, cells);
+    p.pull = pull;
+  }
+  take(p.row_loss_part, p.slots * p.strip_rows * p.column_tiles);
+  take(p.row_weight_part, p.slots * p.strip_rows * p.column_tiles);
+  take(p.column_part, p.slots * p.row_tiles * p.n);
+  take(p.row_highest, p.slots * p.strip_rows);
+  take(p.row_total, p.slots * p.strip_rows);
+}
+
+void take_tiles(const Taker& take, KlRankPlan& p) {
+  const Index tiles = p.slots * p.row_tiles * p.column_tiles;
+  take(p.row_bits, tiles * kKlMaskTile * kKlTileWords);
+  take(p.column_bits, tiles * kKlMaskTile * kKlTileWords);
+  take(p.tile_active, tiles);
+  take(p.tile_loss, tiles);
+  take(p.row_list, tiles);
+  take(p.column_list, tiles);
+  take(p.row_list_length, p.slots * p.row_tiles);
+  take(p.column_list_length, p.slots * p.column_tiles);
 }
 
 }  // namespace
 
-KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args, const KlStripLimits& limits) {
-  const auto take = [&]<class T>(T*& pointer, Index count) {
-    pointer = ctx.scratch<T>(static_cast<std::size_t>(count));
-  };
+KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args, const KlStripLimits* limits) {
+  const Taker take(ctx);
   KlRankPlan p;
   p.args = args;
   p.n = args.n;
   p.d = args.d;
   p.bf16 = ctx.precision() == Precision::kBf16;
+  p.tiles = args.kernel == KlKernel::kTiles && p.bf16 && args.ranking == KlRanking::kHinge;
   p.operand_ld = round_up(2 * p.d, 8);  // 16 bytes of bfloat16
   p.strip_ld = round_up(p.n, 8);
-  p.strip_rows = choose_strip_rows(p.n, p.strip_ld, p.bf16, limits);
+  const Index tile_rows = p.tiles ? kKlMaskTile : kKlTileRows;
+  p.column_tiles = divided(p.n, p.tiles ? kKlMaskTile : kKlTileColumns);
+  const Index row_bytes = p.tiles ? p.column_tiles * kKlMaskTile / 4 : p.strip_ld * (p.bf16 ? 6 : 4);
+  p.strip_rows = choose_strip_rows(p.n, row_bytes, tile_rows,
+                                   limits != nullptr ? *limits
+                                   : p.tiles         ? kKlTileLimits
+                                                     : kKlStripLimits);
+  p.row_tiles = divided(p.strip_rows, tile_rows);
   p.slots = p.strip_rows == p.n ? kKlDirections : 1;
-  p.row_tiles = (p.strip_rows + kKlTileRows - 1) / kKlTileRows;
-  p.column_tiles = (p.n + kKlTileColumns - 1) / kKlTileColumns;
-  p.rows_per_chunk = std::max(kMinChunkRows, (p.n + kMaxChunks - 1) / kMaxChunks);
-  p.chunks = static_cast<int>((p.n + p.rows_per_chunk - 1) / p.rows_per_chunk);
+  p.rows_per_chunk = std::max(kMinChunkRows, divided(p.n, kMaxChunks));
+  p.chunks = static_cast<int>(divided(p.n, p.rows_per_chunk));
 
-  const Index slots = p.slots, strip_cells = slots * p.strip_rows * p.strip_ld;
-  const Index operand_cells = slots * p.n * p.operand_ld;
   take(p.column_sums, p.chunks * 2 * kKlColumnSums * p.d);
   for (double** per_dimension : {&p.shift, &p.inverse_scale, &p.log_scale}) take(*per_dimension, p.d);
   for (double** mean : {&p.row_mean, &p.column_mean}) take(*mean, kKlDirections * 2 * p.d);
-  take(p.strip, strip_cells);
-  if (p.bf16) {
-    std::uint16_t *row, *column, *pull;
-    take(row, operand_cells);
-    take(column, operand_cells);
-    take(pull, strip_cells);
-    p.row_operand = row;
-    p.column_operand = column;
-    p.pull = pull;
-    if (args.ranking == KlRanking::kHinge) {
-      take(p.row_rest, operand_cells);
-      take(p.column_rest, operand_cells);
-      take(p.row_spread, slots * p.n * 2);
-      take(p.column_spread, slots * p.n * 2);
-    }
-  } else {
-    float *row, *column;
-    take(row, operand_cells);
-    take(column, operand_cells);
-    p.row_operand = row;
-    p.column_operand = column;
-    p.pull = p.strip;
-  }
-  take(p.row_loss_part, slots * p.strip_rows * p.column_tiles);
-  take(p.row_weight_part, slots * p.strip_rows * p.column_tiles);
-  take(p.column_part, slots * p.row_tiles * p.n);
-  take(p.row_highest, slots * p.strip_rows);
-  take(p.row_total, slots * p.strip_rows);
+  take_operands(take, p);
+  p.tiles ? take_tiles(take, p) : take_strip(take, p);
   for (double** per_row : {&p.row_term, &p.column_term, &p.diagonal, &p.row_loss, &p.row_weight,
                            &p.row_temperature, &p.column_weight})
     take(*per_row, kKlDirections * p.n);
-  take(p.row_pull, slots * p.strip_rows * 2 * p.d);
-  take(p.column_pull, slots * p.n * 2 * p.d);
+  take(p.row_pull, p.slots * p.strip_rows * 2 * p.d);
+  take(p.column_pull, p.slots * p.n * 2 * p.d);
   return p;
 }
 
@@ -147,11 +188,27 @@ void kl_rank_pulls(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
   matmul(ctx, product);
 }
 
+namespace {
+
+void work_strip(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
+  if (p.tiles) {
+    kl_rank_score_tiles(ctx, p, strip);
+    kl_rank_finish_tiles(ctx, p, strip);
+    kl_rank_pull_tiles(ctx, p, strip);
+    return;
+  }
+  kl_rank_products(ctx, p, strip);
+  p.args.ranking == KlRanking::kHinge ? kl_rank_hinge(ctx, p, strip) : kl_rank_softmax(ctx, p, strip);
+  kl_rank_finish_strip(ctx, p, strip);
+  kl_rank_pulls(ctx, p, strip);
+}
+
+}  // namespace
+
 void gaussian_kl_rank_in_strips(Context& ctx, const GaussianKlRank<float>& args,
-                                const KlStripLimits& limits) {
+                                const KlStripLimits* limits) {
   const ArenaScope scope(ctx);
   const KlRankPlan p = kl_rank_plan(ctx, args, limits);
-  const bool hinge = args.ranking == KlRanking::kHinge;
   kl_rank_gauge(ctx, p);
   for (int direction = 0; direction < kKlDirections; direction += p.slots) {
     kl_rank_operands(ctx, p, direction);
@@ -160,10 +217,7 @@ void gaussian_kl_rank_in_strips(Context& ctx, const GaussianKlRank<float>& args,
     const bool second = direction > 0;
     for (Index first = 0; first < p.n; first += p.strip_rows) {
       const KlStrip strip{direction, first, std::min(p.strip_rows, p.n - first)};
-      kl_rank_products(ctx, p, strip);
-      hinge ? kl_rank_hinge(ctx, p, strip) : kl_rank_softmax(ctx, p, strip);
-      kl_rank_finish_strip(ctx, p, strip);
-      kl_rank_pulls(ctx, p, strip);
+      work_strip(ctx, p, strip);
       kl_rank_row_gradient(ctx, p, strip, second);
     }
     kl_rank_column_gradient(ctx, p, direction, second || p.slots == kKlDirections);
@@ -173,7 +227,7 @@ void gaussian_kl_rank_in_strips(Context& ctx, const GaussianKlRank<float>& args,
 
 template <class Real>
 void gaussian_kl_rank(Context& ctx, const GaussianKlRank<Real>& args) {
-  gaussian_kl_rank_in_strips(ctx, args, {});
+  gaussian_kl_rank_in_strips(ctx, args);
 }
 
 template void gaussian_kl_rank(Context&, const GaussianKlRank<float>&);

@@ -18,7 +18,9 @@ namespace emer::cuda {
 inline constexpr int kKlDirections = 2;
 inline constexpr int kKlTileRows = 32;      // of S, worked by one block of the hinge and softmax kernels
 inline constexpr int kKlTileColumns = 256;  // of S
-inline constexpr int kKlColumnSums = 6;     // sums per column and side behind gauge and means
+inline constexpr int kKlMaskTile = 128;     // rows and columns of S in one tile of the score and pull kernels
+inline constexpr int kKlTileWords = kKlMaskTile / 32;
+inline constexpr int kKlColumnSums = 6;  // sums per column and side behind gauge and means
 
 // Device memory and extents, passed to every kernel by value. Big arrays have one slot per direction worked at a
 // time; the small ones [2, ...] hold both directions.
@@ -34,6 +36,7 @@ struct KlRankPlan {
   int chunks = 0;
   std::int64_t rows_per_chunk = 0;
   bool bf16 = false;
+  bool tiles = false;  // KlKernel::kTiles is asked for and can be had
 
   double* column_sums = nullptr;         // [chunks, 2 sides, kKlColumnSums, d]
   double* shift = nullptr;               // [d], c
@@ -45,7 +48,7 @@ struct KlRankPlan {
   void* column_operand = nullptr;        // [slots, n, operand_ld], C
   std::uint16_t* row_rest = nullptr;     // as above, what rounding R to bfloat16 left; bf16 with hinges only
   std::uint16_t* column_rest = nullptr;  // of C
-  float* row_spread = nullptr;           // [slots, n, 2], see near_square in kl_rank_strips.cu
+  float* row_spread = nullptr;           // [slots, n, 2], see kl_near_square
   float* column_spread = nullptr;        // [slots, n, 2]
   double* row_term = nullptr;            // [2, n], everything of 2 S_ij that depends on i alone
   double* column_term = nullptr;         // [2, n], on j alone
@@ -55,14 +58,24 @@ struct KlRankPlan {
   double* row_loss_part = nullptr;       // [slots, strip_rows, column_tiles]
   double* row_weight_part = nullptr;     // same shape
   double* column_part = nullptr;         // [slots, row_tiles, n], sums of u over a tile's rows
-  double* row_highest = nullptr;         // [slots, strip_rows], softmax: largest exponent of a row
-  double* row_total = nullptr;           // [slots, strip_rows], softmax: sum of the row's exponentials
-  double* row_loss = nullptr;            // [2, n], r_i
-  double* row_weight = nullptr;          // [2, n], sum_j u_ij
-  double* row_temperature = nullptr;     // [2, n], d r_i / d ln(temperature)
-  double* column_weight = nullptr;       // [2, n], sum_i u_ij
-  float* row_pull = nullptr;             // [slots, strip_rows, 2d], U C of one strip
-  float* column_pull = nullptr;          // [slots, n, 2d], U' R over all strips
+  // Tiles only; words have the pair of lower index in the lower bit.
+  std::uint32_t* row_bits = nullptr;     // [slots, row_tiles * 128, column_tiles * 4], mask of active pairs
+  std::uint32_t* column_bits = nullptr;  // [slots, column_tiles * 128, row_tiles * 4], transposed
+  std::uint8_t* tile_active = nullptr;   // [slots, row_tiles, column_tiles], 1: some pair is active
+  double* tile_loss = nullptr;           // same shape
+  int* row_list = nullptr;               // [slots, row_tiles, column_tiles], active tiles of a row of tiles
+  int* row_list_length = nullptr;        // [slots, row_tiles]
+  int* column_list = nullptr;            // [slots, column_tiles, row_tiles], of a column of tiles
+  int* column_list_length = nullptr;     // [slots, column_tiles]
+
+  double* row_highest = nullptr;      // [slots, strip_rows], softmax: largest exponent of a row
+  double* row_total = nullptr;        // [slots, strip_rows], softmax: sum of the row's exponentials
+  double* row_loss = nullptr;         // [2, n], r_i
+  double* row_weight = nullptr;       // [2, n], sum_j u_ij
+  double* row_temperature = nullptr;  // [2, n], d r_i / d ln(temperature)
+  double* column_weight = nullptr;    // [2, n], sum_i u_ij
+  float* row_pull = nullptr;          // [slots, strip_rows, 2d], U C of one strip
+  float* column_pull = nullptr;       // [slots, n, 2d], U' R over all strips
 };
 
 // Directions first_direction .. first_direction + slots - 1, rows first_row .. first_row + rows - 1.
@@ -77,24 +90,34 @@ void kl_rank_operands(Context& ctx, const KlRankPlan& plan, int first_direction)
 void kl_rank_hinge(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 void kl_rank_softmax(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 void kl_rank_finish_strip(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
+// Tiles: products and hinges at once; then lists and weights; then row_pull and column_pull.
+void kl_rank_score_tiles(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
+void kl_rank_finish_tiles(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
+void kl_rank_pull_tiles(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 void kl_rank_row_gradient(Context& ctx, const KlRankPlan& plan, const KlStrip& strip, bool accumulate);
 void kl_rank_column_gradient(Context& ctx, const KlRankPlan& plan, int first_direction, bool accumulate);
 void kl_rank_total(Context& ctx, const KlRankPlan& plan);
 
 // How much of S is held at a time.
 struct KlStripLimits {
-  std::int64_t rows = 2048;                    // enough for the products to run at full speed
-  std::int64_t bytes = std::int64_t{6} << 30;  // of products and pulls, which are linear in n
+  std::int64_t rows = 0;
+  std::int64_t bytes = 0;  // of what is linear in n: products and pulls, or the mask
 };
+// Strips: enough rows for the products to run at full speed. Tiles have 2 bits a pair: as many rows as keep the sums of
+// the columns' gradients, read and written once a strip, from mattering.
+inline constexpr KlStripLimits kKlStripLimits{2048, std::int64_t{6} << 30};
+inline constexpr KlStripLimits kKlTileLimits{8192, std::int64_t{1} << 30};
 
-// Takes the plan's memory from ctx's scratch; the caller holds the ArenaScope.
-KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args, const KlStripLimits& limits);
+// Takes the plan's memory from ctx's scratch; the caller holds the ArenaScope. Null limits: those above.
+KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args,
+                        const KlStripLimits* limits = nullptr);
 // strip <- products of the strip's rows with all columns, R_i . C_j.
 void kl_rank_products(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 // row_pull <- U C, column_pull <- (of the first strip) or += U' R.
 void kl_rank_pulls(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 
 // gaussian_kl_rank with other strips than usual: tests put their edges inside small batches.
-void gaussian_kl_rank_in_strips(Context& ctx, const GaussianKlRank<float>& args, const KlStripLimits& limits);
+void gaussian_kl_rank_in_strips(Context& ctx, const GaussianKlRank<float>& args,
+                                const KlStripLimits* limits = nullptr);
 
 }  // namespace emer::cuda

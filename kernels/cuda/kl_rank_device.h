@@ -5,6 +5,7 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
+#include "core/cuda/device_code.h"
 #include "kernels/cuda/kl_rank.h"
 
 namespace emer::cuda {
@@ -51,6 +52,43 @@ __device__ inline std::uint16_t kl_to_bf16(float value) {
 }
 __device__ inline float kl_from_bf16(std::uint16_t bits) {
   return __uint_as_float(static_cast<unsigned>(bits) << 16);
+}
+
+__device__ inline float kl_dot_of_two(unsigned row, unsigned row_rest, unsigned column,
+                                      unsigned column_rest) {
+  const float low_row = __uint_as_float(row << 16) + __uint_as_float(row_rest << 16);
+  const float low_column = __uint_as_float(column << 16) + __uint_as_float(column_rest << 16);
+  const float high_row = __uint_as_float(row & 0xffff0000u) + __uint_as_float(row_rest & 0xffff0000u);
+  const float high_column =
+      __uint_as_float(column & 0xffff0000u) + __uint_as_float(column_rest & 0xffff0000u);
+  return low_row * low_column + high_row * high_column;
+}
+
+// R_i . C_j from bfloat16 and rest, 16 bits of every element: the warp's lanes share the dimensions, all must call.
+__device__ inline float kl_fine_product(const KlRankPlan& p, int slot, std::int64_t i, std::int64_t j) {
+  const std::int64_t row = (slot * p.n + i) * p.operand_ld, column = (slot * p.n + j) * p.operand_ld;
+  const auto* operand =
+      reinterpret_cast<const uint4*>(static_cast<const std::uint16_t*>(p.row_operand) + row);
+  const auto* rest = reinterpret_cast<const uint4*>(p.row_rest + row);
+  const auto* other =
+      reinterpret_cast<const uint4*>(static_cast<const std::uint16_t*>(p.column_operand) + column);
+  const auto* other_rest = reinterpret_cast<const uint4*>(p.column_rest + column);
+  float sum = 0.0f;
+  for (std::int64_t k = threadIdx.x % 32; k < p.operand_ld / 8; k += 32) {
+    const uint4 a = operand[k], b = rest[k], c = other[k], e = other_rest[k];
+    sum += (kl_dot_of_two(a.x, b.x, c.x, e.x) + kl_dot_of_two(a.y, b.y, c.y, e.y)) +
+           (kl_dot_of_two(a.z, b.z, c.z, e.z) + kl_dot_of_two(a.w, b.w, c.w, e.w));
+  }
+  return warp_sum(sum);
+}
+
+// The square of how far bfloat16 may put v_ij off: v <- v - err / 2, err = sum_k (dR C + R dC), dR and dC being the
+// roundings. With these taken as independent and centred, Hoeffding's and Cauchy's inequalities give
+//   P(|err| > 6 sigma) < 2 exp(-18),   sigma^2 <= sum dR^2 C^2 + R^2 dC^2 <= |dR^2| |C^2| + |R^2| |dC^2|,
+// |x^2| the root of the sum of fourth powers: the spreads that kl_operands left. Sums inside the tensor cores err
+// by 2^-15 of that.
+__device__ inline float kl_near_square(const float* row_spread, const float* column_spread) {
+  return 9.0f * (row_spread[0] * column_spread[0] + row_spread[1] * column_spread[1]);
 }
 
 }  // namespace emer::cuda

@@ -75,96 +75,66 @@ __device__ void store_column_part(const KlRankPlan& p, const WarpTile& tile,
   p.column_part[(tile.slot * p.row_tiles + blockIdx.y) * p.n + j] = static_cast<double>(total);
 }
 
-__device__ float dot_of_two(unsigned row, unsigned row_rest, unsigned column, unsigned column_rest) {
-  const float low_row = __uint_as_float(row << 16) + __uint_as_float(row_rest << 16);
-  const float low_column = __uint_as_float(column << 16) + __uint_as_float(column_rest << 16);
-  const float high_row = __uint_as_float(row & 0xffff0000u) + __uint_as_float(row_rest & 0xffff0000u);
-  const float high_column =
-      __uint_as_float(column & 0xffff0000u) + __uint_as_float(column_rest & 0xffff0000u);
-  return low_row * low_column + high_row * high_column;
-}
-
-// R_i . C_j from bfloat16 and rest, 16 bits of every element: the warp's lanes share the dimensions, all must call.
-__device__ float fine_product(const KlRankPlan& p, int slot, std::int64_t i, std::int64_t j) {
-  const std::int64_t row = (slot * p.n + i) * p.operand_ld, column = (slot * p.n + j) * p.operand_ld;
-  const auto* operand =
-      reinterpret_cast<const uint4*>(static_cast<const std::uint16_t*>(p.row_operand) + row);
-  const auto* rest = reinterpret_cast<const uint4*>(p.row_rest + row);
-  const auto* other =
-      reinterpret_cast<const uint4*>(static_cast<const std::uint16_t*>(p.column_operand) + column);
-  const auto* other_rest = reinterpret_cast<const uint4*>(p.column_rest + column);
-  float sum = 0.0f;
-  for (std::int64_t k = threadIdx.x % 32; k < p.operand_ld / 8; k += 32) {
-    const uint4 a = operand[k], b = rest[k], c = other[k], e = other_rest[k];
-    sum += (dot_of_two(a.x, b.x, c.x, e.x) + dot_of_two(a.y, b.y, c.y, e.y)) +
-           (dot_of_two(a.z, b.z, c.z, e.z) + dot_of_two(a.w, b.w, c.w, e.w));
-  }
-  return warp_sum(sum);
-}
-
-// The square of how far bfloat16 may put v_ij off: v <- v - err / 2, err = sum_k (dR C + R dC), dR and dC being the
-// roundings. With these taken as independent and centred, Hoeffding's and Cauchy's inequalities give
-//   P(|err| > 6 sigma) < 2 exp(-18),   sigma^2 <= sum dR^2 C^2 + R^2 dC^2 <= |dR^2| |C^2| + |R^2| |dC^2|,
-// |x^2| the root of the sum of fourth powers: the spreads that kl_operands left. Sums inside the tensor cores err
-// by 2^-15 of that.
-__device__ float near_square(const float* row_spread, const float* column_spread) {
-  return 9.0f * (row_spread[0] * column_spread[0] + row_spread[1] * column_spread[1]);
-}
-
 // One block per tile of 32 rows and 256 columns of the strip (blockIdx.y, .x) and direction (.z); a warp has 4 rows, a
 // lane 4 columns side by side, twice.
 template <class Pull, bool kRecheck>
 __global__ void kl_hinge_tile(KlRankPlan p, KlStrip strip) {
   const WarpTile tile = warp_tile(strip);
   const int lane = static_cast<int>(threadIdx.x % 32);
-  const double* row_term = p.row_term + tile.direction * p.n;
   const double* column_term = p.column_term + tile.direction * p.n;
-  const double* diagonal = p.diagonal + tile.direction * p.n;
-  double row_loss[kRowsOfWarp] = {};
-  int row_active[kRowsOfWarp] = {};
+  double of_column[kVectors][kVector];
   int column_active[kVectors][kVector] = {};
-  for (int t = 0; t < kVectors; ++t) {
-    const std::int64_t j0 = tile.column0 + (t * 32 + lane) * kVector;
-    double of_column[kVector];
-    for (int e = 0; e < kVector; ++e) of_column[e] = j0 + e < p.n ? column_term[j0 + e] : 0.0;
-    for (int r = 0; r < kRowsOfWarp; ++r) {
-      const std::int64_t local = tile.row0 + r, i = strip.first_row + local;
-      if (local >= strip.rows) break;
-      const std::int64_t at = (tile.slot * p.strip_rows + local) * p.strip_ld;
-      const double limit = diagonal[i] + p.args.margin, of_row = row_term[i];
+#pragma unroll
+  for (int t = 0; t < kVectors; ++t)
+#pragma unroll
+    for (int e = 0; e < kVector; ++e) {
+      const std::int64_t j = tile.column0 + (t * 32 + lane) * kVector + e;
+      of_column[t][e] = j < p.n ? column_term[j] : 0.0;
+    }
+#pragma unroll 1
+  for (int r = 0; r < kRowsOfWarp; ++r) {
+    const std::int64_t local = tile.row0 + r, i = strip.first_row + local;
+    if (local >= strip.rows) break;
+    const std::int64_t of_strip = tile.slot * p.strip_rows + local, at = of_strip * p.strip_ld;
+    const double limit = p.diagonal[tile.direction * p.n + i] + p.args.margin;
+    const double of_row = p.row_term[tile.direction * p.n + i];
+    double loss = 0.0;
+    int active = 0;
+#pragma unroll
+    for (int t = 0; t < kVectors; ++t) {
+      const std::int64_t j0 = tile.column0 + (t * 32 + lane) * kVector;
       float products[kVector], u[kVector];
       load_products(p.strip + at, j0, p.n, products);
+#pragma unroll
       for (int e = 0; e < kVector; ++e) {
         const std::int64_t j = j0 + e;
         const bool counts = j < p.n && j != i;
-        double v = limit - 0.5 * (static_cast<double>(products[e]) + of_row + of_column[e]);
+        double v = limit - 0.5 * (static_cast<double>(products[e]) + of_row + of_column[t][e]);
         if (kRecheck) {
           const auto rough = static_cast<float>(v);
           const bool near =
-              counts && rough * rough < near_square(p.row_spread + 2 * (tile.slot * p.n + i),
-                                                    p.column_spread + 2 * (tile.slot * p.n + j));
+              counts && rough * rough < kl_near_square(p.row_spread + 2 * (tile.slot * p.n + i),
+                                                       p.column_spread + 2 * (tile.slot * p.n + j));
           for (unsigned left = __ballot_sync(kAllLanes, near); left != 0; left &= left - 1) {
             const int owner = __ffs(static_cast<int>(left)) - 1;
-            const float fine = fine_product(p, tile.slot, i, tile.column0 + (t * 32 + owner) * kVector + e);
-            if (lane == owner) v = limit - 0.5 * (static_cast<double>(fine) + of_row + of_column[e]);
+            const float fine =
+                kl_fine_product(p, tile.slot, i, tile.column0 + (t * 32 + owner) * kVector + e);
+            if (lane == owner) v = limit - 0.5 * (static_cast<double>(fine) + of_row + of_column[t][e]);
           }
         }
         const bool off = !counts || v <= 0.0;  // false for NaN, so NaN reaches the loss
-        row_loss[r] += off ? 0.0 : v;
-        row_active[r] += off ? 0 : 1;
+        loss += off ? 0.0 : v;
+        active += off ? 0 : 1;
         column_active[t][e] += off ? 0 : 1;
         u[e] = off ? 0.0f : 1.0f;
       }
       store_pulls(static_cast<Pull*>(p.pull) + at, j0, p.n, u);
     }
-  }
-  for (int r = 0; r < kRowsOfWarp; ++r) {
-    const double loss = warp_sum(row_loss[r]);
-    const int active = warp_sum(row_active[r]);
-    if (lane != 0 || tile.row0 + r >= strip.rows) continue;
-    const std::int64_t at = (tile.slot * p.strip_rows + tile.row0 + r) * p.column_tiles + blockIdx.x;
-    p.row_loss_part[at] = loss;
-    p.row_weight_part[at] = static_cast<double>(active);
+    loss = warp_sum(loss);
+    active = warp_sum(active);
+    if (lane != 0) continue;
+    p.row_loss_part[of_strip * p.column_tiles + blockIdx.x] = loss;
+    p.row_weight_part[of_strip * p.column_tiles + blockIdx.x] = static_cast<double>(active);
   }
   store_column_part(p, tile, column_active);
 }
@@ -213,16 +183,19 @@ __global__ void kl_softmax_tile(KlRankPlan p, KlStrip strip) {
   const double* column_term = p.column_term + tile.direction * p.n;
   const double rate = 1.0 / kl_temperature(p);
   double column_weight[kVectors][kVector] = {};
-  for (int t = 0; t < kVectors; ++t) {
-    const std::int64_t j0 = tile.column0 + (t * 32 + lane) * kVector;
-    for (int r = 0; r < kRowsOfWarp; ++r) {
-      const std::int64_t local = tile.row0 + r, i = strip.first_row + local;
-      if (local >= strip.rows) break;
-      const std::int64_t of_strip = tile.slot * p.strip_rows + local, at = of_strip * p.strip_ld;
-      const double of_row = p.row_term[tile.direction * p.n + i];
-      const double highest = p.row_highest[of_strip], inverse_total = 1.0 / p.row_total[of_strip];
+#pragma unroll 1
+  for (int r = 0; r < kRowsOfWarp; ++r) {
+    const std::int64_t local = tile.row0 + r, i = strip.first_row + local;
+    if (local >= strip.rows) break;
+    const std::int64_t of_strip = tile.slot * p.strip_rows + local, at = of_strip * p.strip_ld;
+    const double of_row = p.row_term[tile.direction * p.n + i];
+    const double highest = p.row_highest[of_strip], inverse_total = 1.0 / p.row_total[of_strip];
+#pragma unroll
+    for (int t = 0; t < kVectors; ++t) {
+      const std::int64_t j0 = tile.column0 + (t * 32 + lane) * kVector;
       float products[kVector], u[kVector];
       load_products(p.strip + at, j0, p.n, products);
+#pragma unroll
       for (int e = 0; e < kVector; ++e) {
         const std::int64_t j = j0 + e;
         u[e] = 0.0f;

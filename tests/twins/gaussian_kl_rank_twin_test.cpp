@@ -132,7 +132,7 @@ TEST_F(GaussianKlRankTwin, StripsMeetWithoutASeam) {
     const KlGradients want = kl_reference(x, o);
     for (const std::int64_t rows : {32, 64, 100, 128}) {
       SCOPED_TRACE(testing::Message() << "softmax " << softmax << " strips of " << rows);
-      o.limits.rows = rows;
+      o.limits = {rows, cuda::kKlStripLimits.bytes};
       const double bound = hinge_bound(x) + (softmax ? 4 * score_bound(x) : 0.0);
       expect_near(run_on_device(x, o), want, bound, bound);
     }
@@ -146,9 +146,9 @@ TEST_F(GaussianKlRankTwin, MemoryBoundsTheStrips) {
   Context ctx(DeviceKind::kCuda);
   KlArrays arrays(ctx, x, o);
   const ArenaScope scope(ctx);
-  EXPECT_EQ(cuda::kl_rank_plan(ctx, arrays.args, o.limits).strip_rows, 64);
+  EXPECT_EQ(cuda::kl_rank_plan(ctx, arrays.args, &*o.limits).strip_rows, 64);
   ctx.set_precision(Precision::kBf16);  // and 2 bytes of pull
-  EXPECT_EQ(cuda::kl_rank_plan(ctx, arrays.args, o.limits).strip_rows, 32);
+  EXPECT_EQ(cuda::kl_rank_plan(ctx, arrays.args, &*o.limits).strip_rows, 32);
 }
 
 TEST_F(GaussianKlRankTwin, TwoRunsAgreeBitForBit) {

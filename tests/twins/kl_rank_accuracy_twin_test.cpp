@@ -120,7 +120,7 @@ Seen seen_by_device(const KlInputs& x, const std::vector<double>& exact, double 
   o.margin = margin;
   KlArrays arrays(ctx, x, o);
   const ArenaScope scope(ctx);
-  const cuda::KlRankPlan plan = cuda::kl_rank_plan(ctx, arrays.args, {});
+  const cuda::KlRankPlan plan = cuda::kl_rank_plan(ctx, arrays.args);
   const cuda::KlStrip strip{0, 0, static_cast<std::int64_t>(kN)};
   EXPECT_EQ(plan.slots, 2);
   EXPECT_EQ(plan.strip_ld, static_cast<std::int64_t>(kN));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "kernels/cuda/kl_rank.h"
@@ -18,7 +19,8 @@ struct KlOptions : KlReferenceOptions {
   bool learn = false;
   double gradient_weight = 1.0;
   Precision precision = Precision::kFp32;
-  cuda::KlStripLimits limits;
+  KlKernel kernel = KlKernel::kStrips;
+  std::optional<cuda::KlStripLimits> limits;
 };
 
 inline void round_to_float(KlInputs& x) {
@@ -74,7 +76,8 @@ struct KlArrays {
              .pair_weight = o.pair_weight,
              .norm_weight = o.norm_weight,
              .gradient_weight = o.gradient_weight,
-             .loss = loss.data()} {}
+             .loss = loss.data(),
+             .kernel = o.kernel} {}
 
   static Floats floats(const std::vector<double>& v) { return {v.begin(), v.end()}; }
   KlResult read() {
@@ -90,7 +93,7 @@ inline KlResult run_on_device(const KlInputs& x, const KlOptions& o) {
   Context ctx(DeviceKind::kCuda);
   ctx.set_precision(o.precision);
   KlArrays arrays(ctx, x, o);
-  cuda::gaussian_kl_rank_in_strips(ctx, arrays.args, o.limits);
+  cuda::gaussian_kl_rank_in_strips(ctx, arrays.args, o.limits ? &*o.limits : nullptr);
   return arrays.read();
 }
 
