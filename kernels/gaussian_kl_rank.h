@@ -42,10 +42,11 @@ namespace emer {
 enum class KlRanking { kHinge, kSoftmax };
 
 // How CUDA works through S. The CPU has one way.
+//   kAuto    kStrips, until the others have run on a GPU and matched
 //   kStrips  library products of a strip of rows, then kernels over the strip
 //   kTiles   products, hinges and mask in one kernel, the gradients' products from the mask's bits, in tiles that are
 //            skipped where no pair is active (mma.sync, sm_80 and later); for hinges in bf16, others take kStrips
-enum class KlKernel { kStrips, kTiles };
+enum class KlKernel { kAuto, kStrips, kTiles };
 
 // One view's Gaussians and their gradients; all [n, d] row-major on the context's device. Gradients must not
 // alias inputs or each other.
@@ -72,7 +73,7 @@ struct GaussianKlRank {
   double norm_weight = 1e-3;
   double gradient_weight = 1.0;  // scales all gradients, not the loss
   double* loss = nullptr;        // out  [1], overwritten
-  KlKernel kernel = KlKernel::kStrips;
+  KlKernel kernel = KlKernel::kAuto;
 };
 
 template <class Real>

@@ -8,6 +8,7 @@
 
 #include "core/context.h"
 #include "core/parameter.h"
+#include "kernels/gaussian_kl_rank.h"
 
 namespace emer {
 
@@ -40,6 +41,7 @@ struct KlOptions {
   // norm term. The temperature is exp(parameter "kl.log_temperature") where learnt, else this constant.
   double temperature = 1.0;
   bool learn_temperature = false;
+  KlKernel kernel = KlKernel::kAuto;  // CUDA only; the same values up to rounding
 };
 
 struct LossOptions {

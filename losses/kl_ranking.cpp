@@ -38,7 +38,8 @@ void kl_ranking(Context& ctx, const KlOptions& options, const PairBatch<Real>& b
             .pair_weight = softmax ? 0.5 / n : hinge_weight,
             .norm_weight = options.norm_rate * (options.norm_broadcast ? n : 1.0) / (mean ? n : 1.0),
             .gradient_weight = gradient_weight,
-            .loss = value});
+            .loss = value,
+            .kernel = options.kernel});
 }
 
 template void kl_ranking(Context&, const KlOptions&, const PairBatch<float>&, const PairGradients<float>&,

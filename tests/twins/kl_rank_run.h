@@ -19,7 +19,7 @@ struct KlOptions : KlReferenceOptions {
   bool learn = false;
   double gradient_weight = 1.0;
   Precision precision = Precision::kFp32;
-  KlKernel kernel = KlKernel::kStrips;
+  KlKernel kernel = KlKernel::kAuto;
   std::optional<cuda::KlStripLimits> limits;
 };
 
