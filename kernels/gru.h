@@ -29,6 +29,13 @@ enum class GruReset { kBefore, kAfter };
 // s: sigmoid, or clip(0.2 v + 0.5, 0, 1).
 enum class GateActivation { kSigmoid, kHardSigmoid };
 
+// How the recurrence runs on CUDA; the CPU has one way.
+//   kAuto        kSteps
+//   kSteps       a product and a cell kernel per step
+//   kPersistent  one kernel for all steps; Error(kDevice) where H is too wide for the device
+//                (kernels/cuda/gru_persistent.h)
+enum class GruKernel { kAuto, kSteps, kPersistent };
+
 // The CPU's plan of which rows move at which step. Rows are sorted by length, longest first, so that the rows still running at
 // step s are the first active[s]. Saved arrays are step-major and hold `slots`: slot s has room for
 // active[s-1] rows (slot 0: n), so that what step s computes and the state it starts from stand on the same
@@ -78,6 +85,7 @@ struct GruSizes {
   int hidden = 0;     // H, >= 1
   GruReset reset = GruReset::kAfter;
   GateActivation activation = GateActivation::kSigmoid;
+  GruKernel kernel = GruKernel::kAuto;
 };
 
 // How many rows the saved arrays of either direction need on ctx's device: the schedule's on the CPU, n * T and

@@ -190,12 +190,4 @@ void gru_backward_steps(Context& ctx, const GruBackward<float>& a) {
     run<float>(ctx, a);
 }
 
-template <class Real>
-void gru_backward(Context& ctx, const GruBackward<Real>& a) {
-  gru_backward_steps(ctx, a);
-  gru_parameter_gradients(ctx, a);
-}
-
-template void gru_backward(Context&, const GruBackward<float>&);
-
 }  // namespace emer::cuda

@@ -223,11 +223,4 @@ void gru_forward_steps(Context& ctx, const GruForward<float>& a) {
     run<float>(ctx, a);
 }
 
-template <class Real>
-void gru_forward(Context& ctx, const GruForward<Real>& a) {
-  gru_forward_steps(ctx, a);
-}
-
-template void gru_forward(Context&, const GruForward<float>&);
-
 }  // namespace emer::cuda

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -99,7 +100,9 @@ class GruRun {
     }
   }
 
-  DeviceArray<Real>& point() { return point_; }
+  // What runs; a test may put one of the device's kernels in its place.
+  std::function<void(Context&, const GruForward<Real>&)> forward = gru_forward<Real>;
+  std::function<void(Context&, const GruBackward<Real>&)> backward = gru_backward<Real>;
 
   // `lengths`: on the device, where they are not the case's own.
   void run(Context& ctx, const std::int32_t* lengths = nullptr) {
@@ -115,7 +118,7 @@ class GruRun {
       f.weights[d] = at<GruWeights<Real>>(point_.data() + case_.inputs() + d * case_.direction_size());
       if (!saved_.empty()) f.saved[d] = {saved_[2 * d].data(), saved_[2 * d + 1].data()};
     }
-    gru_forward(ctx, f);
+    forward(ctx, f);
     if (saved_.empty()) return;
     GruBackward<Real> b{.n = f.n,
                         .schedule = f.schedule,
@@ -129,7 +132,7 @@ class GruRun {
                         .dx = dx_.data()};
     for (std::size_t d = 0; d < 2; ++d)
       b.gradients[d] = at<GruWeightGradients<Real>>(gradients_.data() + d * case_.direction_size());
-    gru_backward(ctx, b);
+    backward(ctx, b);
   }
 
   GruResult<Real> read() {

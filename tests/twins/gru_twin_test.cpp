@@ -6,7 +6,10 @@
 #include <tuple>
 #include <vector>
 
+#include "core/check.h"
 #include "core/work_graph.h"
+#include "kernels/cuda/gru_parts.h"
+#include "kernels/cuda/gru_persistent.h"
 #include "tests/support/compare.h"
 #include "tests/support/gru_run.h"
 
@@ -52,11 +55,13 @@ void expect_near(const GruCase& c, const test::GruResult<float>& got, const test
 }
 
 class GruTwin : public test::TwinTest,
-                public ::testing::WithParamInterface<std::tuple<GruReset, GateActivation>> {
+                public ::testing::WithParamInterface<std::tuple<GruReset, GateActivation, GruKernel>> {
  protected:
   GruCase of(int steps, int in, int hidden, std::vector<std::int32_t> lengths) const {
-    return test::gru_case(std::get<0>(GetParam()), std::get<1>(GetParam()), steps, in, hidden,
-                          std::move(lengths));
+    GruCase c = test::gru_case(std::get<0>(GetParam()), std::get<1>(GetParam()), steps, in, hidden,
+                               std::move(lengths));
+    c.sizes.kernel = std::get<2>(GetParam());
+    return c;
   }
   static test::GruResult<float> on_cuda(const GruCase& c, const std::vector<double>& p,
                                         const std::vector<double>& dy, float start = 0,
@@ -191,7 +196,52 @@ TEST_P(GruTwin, LengthsOutsideTheArraysStayInside) {
 INSTANTIATE_TEST_SUITE_P(Forms, GruTwin,
                          ::testing::Combine(::testing::Values(GruReset::kBefore, GruReset::kAfter),
                                             ::testing::Values(GateActivation::kSigmoid,
-                                                              GateActivation::kHardSigmoid)));
+                                                              GateActivation::kHardSigmoid),
+                                            ::testing::Values(GruKernel::kSteps, GruKernel::kPersistent)));
+
+class GruTiles : public test::TwinTest, public ::testing::WithParamInterface<std::tuple<GruReset, int>> {};
+
+TEST_P(GruTiles, EveryShapeEqualsTheCpu) {
+  const auto [reset, tile] = GetParam();
+  // 130 rows and 33 units: a tile or slice more than whole ones, for all shapes.
+  for (const GruCase& c : {test::gru_case(reset, GateActivation::kSigmoid, 3, 2, 33, ragged(130, 3)),
+                           test::gru_case(reset, GateActivation::kSigmoid, 4, 5, 8, ragged(7, 4))}) {
+    const auto p = test::gru_point(c, 47), dy = test::uniform<double>(c.outputs(), -1, 1, 48);
+    Context ctx(DeviceKind::kCuda), cpu;
+    test::GruRun<float> run(ctx, c, p, dy);
+    run.forward = [shape = tile](Context& on, const GruForward<float>& a) {
+      cuda::gru_forward_persistent(on, a, shape);
+    };
+    run.backward = [shape = tile](Context& on, const GruBackward<float>& a) {
+      cuda::gru_backward_persistent(on, a, shape);
+      cuda::gru_parameter_gradients(on, a);
+    };
+    run.run(ctx);
+    expect_near(c, run.read(), test::run_gru<double>(cpu, c, p, dy), bound(c, 6.0e-8));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Forms, GruTiles,
+                         ::testing::Combine(::testing::Values(GruReset::kBefore, GruReset::kAfter),
+                                            ::testing::Range(0, cuda::kGruTileShapes)));
+
+using GruPersistent = test::TwinTest;
+
+TEST_F(GruPersistent, SaysThatTheStateIsTooWide) {
+  Context ctx(DeviceKind::kCuda);
+  for (const GruReset reset : {GruReset::kBefore, GruReset::kAfter}) {
+    GruForward<float> a;
+    a.n = 1;
+    a.sizes = {.max_steps = 1, .in = 1, .hidden = 65536, .reset = reset};
+    try {
+      cuda::gru_forward_persistent(ctx, a);
+      FAIL() << "65536 units cannot fit";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kDevice);
+      EXPECT_NE(std::string(error.what()).find("65536 hidden units"), std::string::npos) << error.what();
+    }
+  }
+}
 
 }  // namespace
 }  // namespace emer

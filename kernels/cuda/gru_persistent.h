@@ -1,0 +1,49 @@
+// kernels/cuda/gru_persistent.h - the GRU's recurrence as one kernel for all steps and both directions. CUDA twins
+// only; this header needs no CUDA header.
+//
+// A block owns a slice of hidden units of one direction and keeps their recurrent weights in shared memory from the
+// first step to the last. Blocks that share rows exchange states through global memory and wait for one another once a
+// step (kBefore: twice). Rows are taken in order of length, longest first, so that tiles of rows end early. All blocks
+// must live at once: where the device cannot hold them for this H (weights of some units must fit a block's shared
+// memory, all units both directions the device), Error(kDevice) says so; there is no silent fall back.
+// Products and sums are in float whatever ctx.precision() is.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/context.h"
+#include "kernels/gru.h"
+
+namespace emer::cuda {
+
+// The tile shapes that the kernels exist in; -1: the best that fits.
+inline constexpr int kGruTileShapes = 3;
+inline constexpr int kGruBestTile = -1;
+
+void gru_forward_persistent(Context& ctx, const GruForward<float>& a, int tile = kGruBestTile);
+// The recurrence only, as gru_backward_steps: gates become gradients.
+void gru_backward_persistent(Context& ctx, const GruBackward<float>& a, int tile = kGruBestTile);
+
+// ---- between the kernels' files ----
+
+struct GruTileCandidate {
+  int rows, units;  // of a tile
+  std::int64_t shared_bytes;
+  const void* kernel;
+};
+struct GruTilePlan {
+  int candidate = 0;
+  int tiles = 0;   // of rows
+  int groups = 0;  // of blocks per direction that share rows; group g takes tiles g, g + groups, ...
+  int slices = 0;  // of units, the blocks of a group
+  unsigned blocks() const { return static_cast<unsigned>(2 * groups * slices); }
+};
+// The candidate with the least work per block and step that fits, or candidates[tile].
+GruTilePlan plan_gru_tiles(Context& ctx, const GruTileCandidate (&candidates)[kGruTileShapes], int n,
+                           int hidden, int tile);
+
+// order[n] <- batch rows by falling length, equal ones in batch order.
+void gru_order_rows(Context& ctx, const std::int32_t* lengths, int n, int max_steps, std::int32_t* order);
+
+}  // namespace emer::cuda
