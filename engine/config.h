@@ -49,6 +49,7 @@ struct ModelConfig {
   int gru_hidden = 512;
   GruReset gru_variant = GruReset::kAfter;
   GateActivation gru_activation = GateActivation::kSigmoid;
+  GruKernel gru_kernel = GruKernel::kAuto;
   int embedding_dim = 1024;
   Activation activation = Activation::kSoftplus;
   Activation last_activation = Activation::kSoftplus;

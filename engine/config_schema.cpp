@@ -106,6 +106,8 @@ void add_model(std::vector<Key>& k) {
                "where the reset gate acts (B18)", "reset_before"});
   k.push_back({"model.gru.activation", EMER_CHOICE(model.gru_activation, "sigmoid", "hard_sigmoid"), "-",
                "recurrent activation (B18)", "hard_sigmoid"});
+  k.push_back({"model.gru.kernel", EMER_CHOICE(model.gru_kernel, "auto", "steps", "persistent"), "-",
+               "on CUDA: a product per step, or one kernel for all steps; auto is steps", ""});
   k.push_back({"model.embedding_dim", EMER_INT(model.embedding_dim, 1, 65536), "units",
                "width of the last dense layer and of the three heads", ""});
   k.push_back({"model.activation", EMER_CHOICE(model.activation, "softplus", "relu"), "-",

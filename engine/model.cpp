@@ -47,6 +47,7 @@ EncoderConfig encoder_config(const ModelConfig& model, const ViewConfig& view, c
   config.gru_hidden = model.gru_hidden;
   config.gru_reset = model.gru_variant;
   config.gru_activation = model.gru_activation;
+  config.gru_kernel = model.gru_kernel;
   config.activation = model.activation;
   config.last_activation = model.last_activation;
   config.dropout = static_cast<float>(view.dropout.value_or(model.dropout));

@@ -5,21 +5,19 @@
 namespace emer {
 
 template <class Real>
-BiGru<Real>::BiGru(Context& ctx, const std::string& prefix, int in, int hidden, GruReset reset,
-                   GateActivation activation)
-    : sizes_{.max_steps = 0, .in = in, .hidden = hidden, .reset = reset, .activation = activation} {
+BiGru<Real>::BiGru(Context& ctx, const std::string& prefix, const GruSizes& sizes) : sizes_(sizes) {
   const char* const names[2] = {".gru.forward", ".gru.backward"};
   for (int d = 0; d < 2; ++d) {
     const std::string name = prefix + names[d];
-    const std::int64_t rows = 3 * std::int64_t{hidden};
+    const std::int64_t rows = 3 * std::int64_t{sizes.hidden};
     const auto add = [&](const char* suffix, Shape shape, bool decay, Initial initial) {
       directions_[d].parameters.push_back(
           {Parameter<Real>(ctx, name + suffix, std::move(shape), decay), initial});
     };
-    add(".input_weight", {rows, in}, true, Initial::kGlorotUniform);
-    add(".recurrent_weight", {rows, hidden}, true, Initial::kOrthogonal);
+    add(".input_weight", {rows, sizes.in}, true, Initial::kGlorotUniform);
+    add(".recurrent_weight", {rows, sizes.hidden}, true, Initial::kOrthogonal);
     add(".bias", {rows}, false, Initial::kZero);
-    if (reset == GruReset::kAfter) add(".recurrent_bias", {rows}, false, Initial::kZero);
+    if (sizes.reset == GruReset::kAfter) add(".recurrent_bias", {rows}, false, Initial::kZero);
   }
 }
 

@@ -14,9 +14,8 @@ template <class Real>
 class BiGru {
  public:
   // <prefix>.gru.forward|backward.input_weight [3H, in], .recurrent_weight [3H, H], .bias [3H] and, for
-  // kAfter, .recurrent_bias [3H].
-  BiGru(Context& ctx, const std::string& prefix, int in, int hidden, GruReset reset,
-        GateActivation activation);
+  // kAfter, .recurrent_bias [3H]. sizes.max_steps is of no account: it comes with every forward.
+  BiGru(Context& ctx, const std::string& prefix, const GruSizes& sizes);
 
   void append_parameters(std::vector<InitialisedParameter<Real>*>& list);
 

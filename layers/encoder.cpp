@@ -33,8 +33,13 @@ struct Encoder<Real>::Impl {
   Impl(Context& ctx, const EncoderConfig& c, const std::string& prefix)
       : config(c),
         gru(c.kind == EncoderKind::kBiGru
-                ? std::make_optional<BiGru<Real>>(ctx, prefix, c.input_width, c.gru_hidden, c.gru_reset,
-                                                  c.gru_activation)
+                ? std::make_optional<BiGru<Real>>(ctx, prefix,
+                                                  GruSizes{.max_steps = 0,
+                                                           .in = c.input_width,
+                                                           .hidden = c.gru_hidden,
+                                                           .reset = c.gru_reset,
+                                                           .activation = c.gru_activation,
+                                                           .kernel = c.gru_kernel})
                 : std::nullopt),
         trunk(ctx, prefix, gru ? 2 * c.gru_hidden : c.input_width, trunk_widths(c), c.activation,
               c.last_activation),

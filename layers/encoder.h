@@ -17,7 +17,7 @@
 
 #include "core/context.h"
 #include "core/parameter.h"
-#include "kernels/gru.h"  // GruReset, GateActivation
+#include "kernels/gru.h"  // GruReset, GateActivation, GruKernel
 #include "kernels/linear.h"
 
 namespace emer {
@@ -31,6 +31,7 @@ struct EncoderConfig {
   int gru_hidden = 512;                             // H per direction
   GruReset gru_reset = GruReset::kAfter;
   GateActivation gru_activation = GateActivation::kSigmoid;
+  GruKernel gru_kernel = GruKernel::kAuto;
   Activation activation = Activation::kSoftplus;       // behind dense1..denseK
   Activation last_activation = Activation::kSoftplus;  // behind dense(K+1), which feeds the heads
   float dropout = 0.5f;                                // after dense1..denseK, 0 <= p < 1
