@@ -54,7 +54,9 @@ void check_write_matrix(void* to, std::size_t element, std::int64_t rows, std::i
 bool is_device_pointer(const void* pointer);  // in any device or pinned allocation, live or not
 
 // ---- switches -----------------------------------------------------------------------------------------------
-void set_checks(bool on);  // shadow checks of device accesses; on at start. Off is several times quicker.
+// Shadow checks of device accesses; on at start. Off is several times quicker; what was allocated until they are on
+// again counts as written.                                            EMER_SIMT_CHECKS=0
+void set_checks(bool on);
 bool checks();
 
 enum class Schedule { kForward, kReverse, kRandom };  // order of a block's threads between barriers

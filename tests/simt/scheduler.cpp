@@ -1,0 +1,608 @@
+// Runs a kernel: device threads as fibers, blocks one after another or, where they may wait for each other, together.
+//
+// A thread runs until it waits or returns. Threads that never wait share one fiber, one call each: a fiber is only
+// left behind with a thread that waits.
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "tests/simt/internal.h"
+
+// Const to device code (include/simt_device.h), written here at each switch: hence other names for the same symbols.
+extern "C" {
+uint3 emer_simt_thread_index asm("threadIdx");
+uint3 emer_simt_block_index asm("blockIdx");
+uint3 emer_simt_block_extent asm("blockDim");
+uint3 emer_simt_grid_extent asm("gridDim");
+}
+
+namespace emer::simt {
+
+Run g_run;
+Stamp g_stamp = 1;
+bool g_checks = true;
+thread_local Thread* g_running = nullptr;
+thread_local Thread* g_checked = nullptr;
+
+namespace {
+
+struct Scheduling {
+  Schedule order = Schedule::kForward;
+  std::mt19937_64 random;
+  std::vector<std::unique_ptr<Block>> blocks;
+  std::vector<std::unique_ptr<Cluster>> clusters;
+  Fiber* starting = nullptr;  // the fiber that runs fiber_main for the first time
+  long long clock = 0;
+};
+Scheduling& scheduling() {
+  static Scheduling instance;
+  return instance;
+}
+
+unsigned count_of(dim3 extent) {
+  return extent.x * extent.y * extent.z;
+}
+uint3 position(unsigned linear, dim3 extent) {
+  return {linear % extent.x, linear / extent.x % extent.y, linear / (extent.x * extent.y)};
+}
+std::string text_of(uint3 v) {
+  return "(" + std::to_string(v.x) + "," + std::to_string(v.y) + "," + std::to_string(v.z) + ")";
+}
+std::string site(const Thread& thread) {
+  return std::string(thread.file) + ":" + std::to_string(thread.line);
+}
+std::string at(const char* file, int line) {
+  return std::string(" at ") + file + ":" + std::to_string(line);
+}
+
+void make_current(Thread* thread) {
+  g_run.current = thread;
+  g_running = thread;
+  g_checked = g_checks ? thread : nullptr;
+  if (thread == nullptr) return;
+  emer_simt_thread_index = thread->index;
+  emer_simt_block_index = thread->block->index;
+}
+
+Thread* pick() {
+  auto& ready = g_run.ready;
+  if (ready.empty()) return nullptr;
+  if (scheduling().order == Schedule::kRandom)
+    std::swap(ready.front(), ready[scheduling().random() % ready.size()]);
+  Thread* next = ready.front();
+  ready.pop_front();
+  return next;
+}
+
+// Puts threads that may run again into the queue, in the order of the schedule.
+void make_ready(std::vector<Thread>& threads, unsigned begin, unsigned end, Wait from) {
+  const bool reverse = scheduling().order == Schedule::kReverse;
+  for (unsigned i = begin; i < end; ++i) {
+    Thread& thread = threads[reverse ? begin + end - 1 - i : i];
+    if (thread.wait != from) continue;
+    if (from != Wait::kNotStarted) thread.wait = Wait::kReady;
+    g_run.ready.push_back(&thread);
+  }
+}
+
+void fiber_main();
+
+void go_to(Fiber& from, Thread* next, bool forget) {
+  make_current(next);
+  if (next == nullptr) {
+    switch_fiber(from, host_fiber(), forget);
+  } else if (next->wait == Wait::kNotStarted) {
+    Fiber* fresh = take_fiber(fiber_main);
+    scheduling().starting = fresh;
+    switch_fiber(from, *fresh, forget);
+  } else {
+    switch_fiber(from, *next->fiber, forget);
+  }
+}
+
+// The running thread waits, or stands in the queue again: the next one runs.
+void leave(Thread& me) {
+  Thread* next = pick();
+  if (next != &me) {
+    go_to(*me.fiber, next, false);
+  } else {
+    make_current(&me);
+  }
+}
+
+void complete_warp(Block& block, Warp& warp, unsigned first, unsigned mask, WarpOp op);
+
+// Lanes `mask` wait for the same operation: is that all of them that still run?
+void try_warp(Block& block, Warp& warp, unsigned first, const Thread& example) {
+  if ((example.mask & warp.live & ~warp.waiting) == 0)
+    complete_warp(block, warp, first, example.mask & warp.live, example.op);
+}
+
+template <class T>
+T combine(WarpOp op, T a, T b) {
+  switch (op) {
+    case WarpOp::kAdd:
+      return static_cast<T>(a + b);
+    case WarpOp::kMin:
+      return b < a ? b : a;
+    case WarpOp::kMax:
+      return a < b ? b : a;
+    case WarpOp::kAnd:
+      return static_cast<T>(a & b);
+    case WarpOp::kOr:
+      return static_cast<T>(a | b);
+    default:
+      return static_cast<T>(a ^ b);
+  }
+}
+
+void complete_warp(Block& block, Warp& warp, unsigned first, unsigned mask, WarpOp op) {
+  Thread* const lanes = block.threads.data() + first;
+  std::uint64_t common = 0;
+  bool started = false;
+  for (unsigned i = 0; i < 32; ++i) {
+    if ((mask >> i & 1) == 0) continue;
+    const std::uint64_t value = lanes[i].value;
+    switch (op) {
+      case WarpOp::kBallot:
+      case WarpOp::kAny:
+      case WarpOp::kAll:
+        common |= value << i;
+        break;
+      case WarpOp::kSync:
+      case WarpOp::kShuffle:
+      case WarpOp::kMatchAny:
+        break;
+      default:
+        common =
+            !started ? value
+            : lanes[i].number == Number::kSigned
+                ? detail::to_bits(combine(op, detail::from_bits<int>(common), detail::from_bits<int>(value)))
+                : detail::to_bits(
+                      combine(op, detail::from_bits<unsigned>(common), detail::from_bits<unsigned>(value)));
+        started = true;
+    }
+  }
+  if (op == WarpOp::kAny) common = common != 0 ? 1 : 0;
+  if (op == WarpOp::kAll) common = common == mask ? 1 : 0;
+  for (unsigned i = 0; i < 32; ++i) {
+    if ((mask >> i & 1) == 0) continue;
+    Thread& lane = lanes[i];
+    lane.result = common;
+    if (op == WarpOp::kShuffle) {
+      if ((mask >> lane.source & 1) == 0)
+        device_fault("shuffle: lane " + std::to_string(i) + " reads lane " + std::to_string(lane.source) +
+                     ", which takes no part, at " + site(lane));
+      lane.result = lanes[lane.source].value;
+    } else if (op == WarpOp::kMatchAny) {
+      lane.result = 0;
+      for (unsigned j = 0; j < 32; ++j)
+        if ((mask >> j & 1) != 0 && lanes[j].value == lane.value) lane.result |= 1u << j;
+    }
+  }
+  warp.waiting &= ~mask;
+  if (op == WarpOp::kSync) warp_synchronised(block, warp, first, mask);
+  progress();
+  const bool reverse = scheduling().order == Schedule::kReverse;
+  for (unsigned i = 0; i < 32; ++i) {
+    const unsigned lane = reverse ? 31 - i : i;
+    if ((mask >> lane & 1) == 0) continue;
+    lanes[lane].wait = Wait::kReady;
+    g_run.ready.push_back(&lanes[lane]);
+  }
+}
+
+void complete_cluster(Cluster& cluster) {
+  ++cluster.phase;
+  cluster.arrived = 0;
+  cluster_synchronised(cluster);
+  progress();
+  for (Block* block : cluster.blocks)
+    make_ready(block->threads, 0, static_cast<unsigned>(block->threads.size()), Wait::kCluster);
+}
+
+void finish(Thread& me) {
+  Block& block = *me.block;
+  Warp& warp = block.warp_of(me);
+  if (block.waiting != 0)
+    device_fault("barrier divergence: returns from the kernel while thread " + text_of(block.first->index) +
+                 " of the block waits in __syncthreads at " + site(*block.first));
+  me.wait = Wait::kDone;
+  --block.live;
+  warp.live &= ~(1u << me.lane);
+  progress();
+  const unsigned first = me.id / 32u * 32u;
+  for (unsigned i = 0; warp.waiting != 0 && i < 32; ++i)
+    if ((warp.waiting >> i & 1) != 0) try_warp(block, warp, first, block.threads[first + i]);
+  if (block.cluster != nullptr) {
+    --block.cluster->live;
+    if (me.cluster_phase > block.cluster->phase) --block.cluster->arrived;
+    if (block.cluster->live != 0 && block.cluster->arrived == block.cluster->live)
+      complete_cluster(*block.cluster);
+  }
+  // Distributed shared memory ends with its block.
+  if (block.live == 0 && g_run.together && g_run.spec->shared != 0)
+    set_addressable(block.window, g_run.spec->shared, false, false);
+}
+
+void fiber_main() {
+  fiber_started();
+  Fiber* const self = scheduling().starting;
+  for (;;) {
+    Thread& me = *g_run.current;
+    me.fiber = self;
+    me.stack_low = self->low;
+    me.stack_size = self->size;
+    me.wait = Wait::kReady;
+    try {
+      g_run.spec->call.run(g_run.spec->call.arguments.get());
+    } catch (...) {
+      device_fault("an exception left the kernel");
+    }
+    {
+      const Inside inside;
+      finish(me);
+    }
+    Thread* next = pick();
+    if (next != nullptr && next->wait == Wait::kNotStarted) {
+      make_current(next);
+      continue;
+    }
+    return_fiber(self);
+    go_to(*self, next, true);
+  }
+}
+
+Block& block_slot(std::size_t slot) {
+  auto& blocks = scheduling().blocks;
+  while (blocks.size() <= slot) blocks.push_back(std::make_unique<Block>());
+  return *blocks[slot];
+}
+
+void prepare_block(Block& block, std::size_t slot, std::uint32_t id, unsigned rank, Cluster* cluster) {
+  const LaunchSpec& spec = *g_run.spec;
+  const unsigned threads = count_of(spec.block);
+  block.id = id;
+  block.index = position(id, spec.grid);
+  if (block.threads.size() != threads) {
+    block.threads.clear();
+    block.threads.resize(threads);
+    for (unsigned i = 0; i < threads; ++i) {
+      block.threads[i].id = static_cast<std::uint16_t>(i);
+      block.threads[i].lane = static_cast<std::uint8_t>(i % 32);
+      block.threads[i].block = &block;
+    }
+    block.warps.resize((threads + 31) / 32);
+  }
+  for (unsigned w = 0; w < block.warps.size(); ++w) {
+    const unsigned lanes = std::min(32u, threads - 32 * w);
+    block.warps[w] = {};
+    block.warps[w].existing = block.warps[w].live = lanes == 32 ? 0xffffffffu : (1u << lanes) - 1;
+  }
+  unsigned linear = 0;
+  for (unsigned z = 0; z < spec.block.z; ++z)
+    for (unsigned y = 0; y < spec.block.y; ++y)
+      for (unsigned x = 0; x < spec.block.x; ++x, ++linear) {
+        Thread& thread = block.threads[linear];
+        thread.index = {x, y, z};
+        thread.block_id = id;
+        thread.wait = Wait::kNotStarted;
+        thread.fiber = nullptr;
+        thread.cluster_phase = thread.cluster_waits = 0;
+        thread.known.reset();
+        thread.released.reset();
+        thread.lanes.reset();
+      }
+  block.live = threads;
+  block.waiting = 0;
+  block.votes = 0;
+  block.start = block.barrier = ++g_stamp;
+  block.known.reset();
+  block.released.reset();
+  block.cluster = cluster;
+  block.rank = rank;
+  block.window = g_heap.base + slot * kWindowStride;
+  if (spec.shared != 0) {
+    set_addressable(block.window, spec.shared, true, false);
+    std::memset(reinterpret_cast<void*>(block.window), 0xff, spec.shared);
+  }
+  start_static_shared();
+}
+
+std::string deadlock_message() {
+  std::string text;
+  std::uint64_t waiting = 0;
+  for (const Block* block : g_run.live)
+    for (const Thread& thread : block->threads) {
+      if (thread.wait == Wait::kDone) continue;
+      if (++waiting > 3) continue;
+      const char* where = thread.wait == Wait::kBlock     ? "in __syncthreads"
+                          : thread.wait == Wait::kWarp    ? "in a warp operation"
+                          : thread.wait == Wait::kCluster ? "at the cluster barrier"
+                                                          : "spinning";
+      text += (text.empty() ? "" : "; ") + name_of_thread(thread) + " " + where;
+      if (thread.wait != Wait::kReady) text += " at " + site(thread);
+    }
+  return "deadlock: " + std::to_string(waiting) + " threads wait for ever: " + text +
+         (waiting > 3 ? "; …" : "");
+}
+
+// Runs the blocks that live now until all their threads have returned.
+void run_live() {
+  const bool reverse = scheduling().order == Schedule::kReverse;
+  const std::size_t count = g_run.live.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    auto& threads = g_run.live[reverse ? count - 1 - i : i]->threads;
+    make_ready(threads, 0, static_cast<unsigned>(threads.size()), Wait::kNotStarted);
+  }
+  go_to(host_fiber(), pick(), false);
+  make_current(nullptr);
+  if (!g_run.fault.empty()) return;
+  for (const Block* block : g_run.live)
+    if (block->live != 0) {
+      g_run.fault = deadlock_message();
+      return;
+    }
+}
+
+void run_blocks(const LaunchSpec& spec) {
+  const unsigned blocks = count_of(spec.grid);
+  const unsigned cluster = count_of(spec.cluster);
+  g_run.together = blocks > 1 && (spec.cooperative || cluster > 1);
+  const unsigned group = spec.cooperative ? blocks : cluster;
+  const unsigned groups = blocks / group;
+  std::vector<unsigned> order;
+  if (scheduling().order == Schedule::kRandom) {
+    order.resize(groups);
+    std::iota(order.begin(), order.end(), 0u);
+    std::shuffle(order.begin(), order.end(), scheduling().random);
+  }
+  const dim3 clusters(spec.grid.x / spec.cluster.x, spec.grid.y / spec.cluster.y,
+                      spec.grid.z / spec.cluster.z);
+  for (unsigned g = 0; g < groups && g_run.fault.empty(); ++g) {
+    const unsigned chosen = !order.empty()                             ? order[g]
+                            : scheduling().order == Schedule::kReverse ? groups - 1 - g
+                                                                       : g;
+    g_run.live.clear();
+    scheduling().clusters.clear();
+    for (unsigned i = 0; i < group; ++i) {
+      unsigned id = chosen * group + i, rank = 0;
+      Cluster* of = nullptr;
+      if (cluster > 1) {
+        // Blocks of one cluster are neighbours in the grid, not in the linear order.
+        const unsigned which = id / cluster;
+        rank = id % cluster;
+        const uint3 corner = position(which, clusters), inner = position(rank, spec.cluster);
+        id = ((corner.z * spec.cluster.z + inner.z) * spec.grid.y + corner.y * spec.cluster.y + inner.y) *
+                 spec.grid.x +
+             corner.x * spec.cluster.x + inner.x;
+        if (rank == 0) scheduling().clusters.push_back(std::make_unique<Cluster>());
+        of = scheduling().clusters.back().get();
+      }
+      Block& block = block_slot(i);
+      prepare_block(block, i, id, rank, of);
+      if (of != nullptr) {
+        of->blocks.push_back(&block);
+        of->live += block.live;
+      }
+      g_run.live.push_back(&block);
+    }
+    run_live();
+  }
+}
+
+}  // namespace
+
+void set_schedule(Schedule schedule, std::uint64_t seed) {
+  const Lock lock(runtime_lock());
+  scheduling().order = schedule;
+  scheduling().random.seed(seed);
+}
+
+std::string name_of_thread(const Thread& thread) {
+  return "block " + text_of(thread.block->index) + " thread " + text_of(thread.index);
+}
+
+void progress() {
+  g_run.idle_yields = 0;
+}
+
+void device_fault(const std::string& what, const void* program_counter) {
+  Thread* me = g_running;
+  if (me == nullptr) throw Fault("SIMT harness: " + what);
+  g_run.fault = name_of_thread(*me) + ": " + what;
+  g_run.fault_at = program_counter;
+  make_current(nullptr);
+  switch_fiber(*me->fiber, host_fiber(), true);
+  std::abort();  // a faulty thread is never continued
+}
+
+void run_kernel(const LaunchSpec& spec) {
+  reserve_heap();
+  g_run = {};
+  g_run.spec = &spec;
+  g_run.start = ++g_stamp;
+  g_run.arguments = reinterpret_cast<std::uintptr_t>(spec.call.arguments.get());
+  g_run.argument_bytes = spec.call.bytes;
+  emer_simt_block_extent = spec.block;
+  emer_simt_grid_extent = spec.grid;
+  run_blocks(spec);
+  const std::size_t used = g_run.live.size();
+  for (std::size_t slot = 0; spec.shared != 0 && slot < used; ++slot)
+    set_addressable(g_heap.base + slot * kWindowStride, spec.shared, false, false);
+  start_static_shared();
+  g_run.live.clear();
+  g_run.ready.clear();
+  if (g_run.fault.empty()) return;
+  abandon_fibers();
+  for (const auto& block : scheduling().blocks) block->threads.clear();
+  std::string text = "SIMT harness: kernel ";
+  text += spec.name.empty() ? locate(spec.call.kernel) : spec.name;
+  text += ", " + g_run.fault;
+  if (g_run.fault_at != nullptr) text += ", at " + locate(static_cast<const char*>(g_run.fault_at) - 1);
+  throw Fault(text);
+}
+
+// ---- what device code calls ---------------------------------------------------------------------------------------
+
+void yield() {
+  Thread* me = g_running;
+  if (me == nullptr) return;
+  if (++g_run.idle_yields > 1000 * (g_run.ready.size() + 2)) device_fault(deadlock_message());
+  if (g_run.ready.empty()) return;
+  const Inside inside;
+  g_run.ready.push_back(me);
+  leave(*me);
+}
+
+int block_barrier(BlockVote vote, int predicate, const char* file, int line) {
+  Thread* running = g_running;
+  if (running == nullptr) throw Fault("SIMT harness: __syncthreads outside a kernel" + at(file, line));
+  const Inside inside;
+  Thread& me = *running;
+  Block& block = *me.block;
+  me.file = file;
+  me.line = line;
+  if (block.live != block.threads.size())
+    device_fault("barrier divergence: __syncthreads" + at(file, line) + " after " +
+                 std::to_string(block.threads.size() - block.live) +
+                 " threads of the block returned from the kernel");
+  if (block.waiting == 0) {
+    block.first = &me;
+    block.vote = vote;
+    block.votes = 0;
+  } else if (block.first->line != line || std::strcmp(block.first->file, file) != 0 || block.vote != vote) {
+    device_fault("barrier divergence: __syncthreads" + at(file, line) + " while thread " +
+                 text_of(block.first->index) + " of the block waits at " + site(*block.first));
+  }
+  ++block.waiting;
+  block.votes += predicate != 0 ? 1 : 0;
+  me.wait = Wait::kBlock;
+  if (block.waiting == block.threads.size()) {
+    const int threads = static_cast<int>(block.threads.size());
+    const int result = vote == BlockVote::kCount ? block.votes
+                       : vote == BlockVote::kAnd ? (block.votes == threads ? 1 : 0)
+                       : vote == BlockVote::kOr  ? (block.votes != 0 ? 1 : 0)
+                                                 : 0;
+    for (Thread& thread : block.threads) thread.result = static_cast<std::uint64_t>(result);
+    block.waiting = 0;
+    block_synchronised(block);
+    progress();
+    make_ready(block.threads, 0, static_cast<unsigned>(threads), Wait::kBlock);
+  }
+  leave(me);
+  return static_cast<int>(me.result);
+}
+
+std::uint64_t warp_op(WarpOp op, unsigned mask, std::uint64_t value, int source, Number number,
+                      const char* file, int line) {
+  Thread* running = g_running;
+  if (running == nullptr) throw Fault("SIMT harness: a warp operation outside a kernel" + at(file, line));
+  const Inside inside;
+  Thread& me = *running;
+  Block& block = *me.block;
+  Warp& warp = block.warp_of(me);
+  const unsigned own = 1u << me.lane;
+  me.op = op;
+  me.mask = mask;
+  me.number = number;
+  me.source = source;
+  me.value = value;
+  me.file = file;
+  me.line = line;
+  if ((mask & own) == 0)
+    device_fault("warp divergence: lane " + std::to_string(me.lane) + " is not in its own mask" +
+                 at(file, line));
+  const unsigned first = me.id / 32u * 32u;
+  for (unsigned i = 0; warp.waiting != 0 && i < 32; ++i) {
+    if ((warp.waiting >> i & 1) == 0) continue;
+    const Thread& other = block.threads[first + i];
+    const bool together = (mask >> i & 1) != 0 || (other.mask & own) != 0;
+    if (together && (other.mask != mask || other.op != op))
+      device_fault("warp divergence: lane " + std::to_string(me.lane) + at(file, line) + " and lane " +
+                   std::to_string(i) + " at " + site(other) + " wait for each other in different operations");
+  }
+  warp.waiting |= own;
+  me.wait = Wait::kWarp;
+  try_warp(block, warp, first, me);
+  leave(me);
+  return me.result;
+}
+
+int lane() {
+  return g_running == nullptr ? 0 : g_running->lane;
+}
+
+void trap(const char* file, int line) {
+  device_fault("__trap" + at(file, line));
+}
+
+long long clock() {
+  return ++scheduling().clock;
+}
+
+void* dynamic_shared() {
+  return g_running == nullptr ? nullptr : reinterpret_cast<void*>(g_running->block->window);
+}
+
+std::size_t dynamic_shared_bytes() {
+  return g_run.spec == nullptr ? 0 : g_run.spec->shared;
+}
+
+unsigned cluster_rank() {
+  return g_running->block->rank;
+}
+
+unsigned cluster_size() {
+  return g_running->block->cluster == nullptr
+             ? 1
+             : static_cast<unsigned>(g_running->block->cluster->blocks.size());
+}
+
+void cluster_arrive(const char* file, int line) {
+  const Inside inside;
+  Thread& me = *g_running;
+  Block& block = *me.block;
+  if (block.cluster == nullptr) {  // a cluster of one
+    scheduling().clusters.push_back(std::make_unique<Cluster>());
+    block.cluster = scheduling().clusters.back().get();
+    block.cluster->blocks.push_back(&block);
+    block.cluster->live = block.live;
+  }
+  Cluster& cluster = *block.cluster;
+  if (me.cluster_phase != me.cluster_waits)
+    device_fault("cluster barrier: arrives twice without waiting" + at(file, line));
+  ++me.cluster_phase;
+  if (++cluster.arrived == cluster.live) complete_cluster(cluster);
+}
+
+void cluster_wait(const char* file, int line) {
+  const Inside inside;
+  Thread& me = *g_running;
+  me.file = file;
+  me.line = line;
+  if (me.block->cluster == nullptr || me.cluster_phase == me.cluster_waits)
+    device_fault("cluster barrier: waits without having arrived" + at(file, line));
+  Cluster& cluster = *me.block->cluster;
+  if (cluster.phase < me.cluster_phase) {
+    me.wait = Wait::kCluster;
+    leave(me);
+  }
+  me.cluster_waits = me.cluster_phase;
+  add_knowledge(me.known, cluster.known);
+}
+
+void* map_shared(const void* own, unsigned rank) {
+  const Inside inside;
+  Thread& me = *g_running;
+  const std::size_t offset = reinterpret_cast<std::uintptr_t>(own) - me.block->window;
+  if (offset > g_run.spec->shared)
+    device_fault("map_shared: not an address of the block's dynamic shared memory");
+  if (me.block->cluster == nullptr && rank == 0) return const_cast<void*>(own);
+  if (me.block->cluster == nullptr || rank >= me.block->cluster->blocks.size())
+    device_fault("map_shared: block " + std::to_string(rank) + " of a cluster of " +
+                 std::to_string(cluster_size()));
+  return reinterpret_cast<void*>(me.block->cluster->blocks[rank]->window + offset);
+}
+
+}  // namespace emer::simt
