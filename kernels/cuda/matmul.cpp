@@ -22,10 +22,6 @@ void check_lt(cublasStatus_t status, const char* what, const Matmul& p) {
          what, cublasLtGetStatusString(status));
 }
 
-std::size_t size_of(MatmulType type) {
-  return type == MatmulType::kBf16 ? 2 : type == MatmulType::kFloat ? 4 : 8;
-}
-
 cudaDataType_t data_type(MatmulType type) {
   return type == MatmulType::kBf16 ? CUDA_R_16BF : type == MatmulType::kFloat ? CUDA_R_32F : CUDA_R_64F;
 }

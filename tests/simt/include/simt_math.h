@@ -2,6 +2,8 @@
 // bound that holds on a GPU holds here, the reverse is for the GPU run to show.
 #pragma once
 
+#include <math.h>  // isfinite and its kin in the global namespace too
+
 #include <bit>
 #include <cmath>
 #include <cstdint>
