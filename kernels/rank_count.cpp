@@ -8,6 +8,8 @@ namespace emer {
 namespace {
 
 void check_pair_scores(const PairScores& s) {
+  EMER_CHECK(s.cca_weight >= 0.0 && s.kl_weight >= 0.0, "pair scores: weights {} and {}", s.cca_weight,
+             s.kl_weight);
   EMER_CHECK(s.kept >= 0 && (s.cca_weight == 0.0 || s.kept == 0 || (s.line && s.point)),
              "pair scores: {} directions, line or point missing", s.kept);
   if (s.kl_weight == 0.0) return;

@@ -11,9 +11,11 @@
 // Order:  a pair's total does not depend on its place, so that equal candidates tie exactly. Sums over candidates
 //         have a fixed order: two runs agree bit for bit.
 // NaN:    a total that is NaN counts nowhere; first_nan tells of it.
-// Cost:   queries x candidates x (2 kept + 3 d for each KL of a pair) double operations, twice with `standardise`.
-//         The CUDA twin works on tiles of 64 x 64 pairs, so reads 1/64 of 8 bytes x (2 kept + 4 d) per pair, through
-//         the L2 cache; its scratch is at most 1.6 KiB per query.
+// Cost:   queries x candidates x (2 kept + 3 d for each KL of a pair) operations in float on CUDA, and as many in
+//         double with `standardise`, whose deviations are exact to double. Tiles of 128 x 64 pairs: reads 3/128 of 4 bytes
+//         x (kept + 2 d) per pair, through the L2 cache. The float totals carry a bound on their error; what they leave
+//         undecided is scored in double, so that the counts are those of double throughout. Scratch, linear in the items:
+//         4 bytes x (kept + 2 d) each, at most 3.6 KiB more per query.
 // Errors: EMER_CHECK on sizes and null pointers.
 //
 // float64 on both devices.
@@ -40,7 +42,7 @@ struct PairScores {
   int kept = 0;                   // >= 0
   const double* line = nullptr;   // [queries, kept]
   const double* point = nullptr;  // [candidates, kept]
-  double kl_weight = 0.0;         // 0 leaves the term out
+  double kl_weight = 0.0;         // >= 0; 0 leaves the term out
   int d = 0;                      // >= 1
   bool query_first = false;       // KL(query || candidate)
   bool candidate_first = false;   // KL(candidate || query); both: their mean
@@ -49,6 +51,10 @@ struct PairScores {
 };
 
 struct RankCount {
+  // How the CUDA twin counts; the results are the same. kAuto: in float for large inputs, which make up for the
+  // preparation.
+  enum class Route { kAuto, kDouble, kFloat };
+
   PairScores scores;
   int first_match = 0;                   // the match of query i is candidate first_match + i
   std::int32_t* smaller = nullptr;       // out [queries], overwritten: totals below the match's
@@ -56,6 +62,7 @@ struct RankCount {
   std::int32_t* equal_after = nullptr;   // out [queries], overwritten: equal totals of higher index
   std::int32_t* first_nan =
       nullptr;  // out [queries], overwritten: lowest candidate with a NaN total, else -1
+  Route route = Route::kAuto;
 };
 
 void rank_count(Context& ctx, const RankCount& args);

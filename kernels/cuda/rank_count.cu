@@ -9,6 +9,7 @@
 #include "core/cuda/device_code.h"
 #include "core/cuda/launch.h"
 #include "kernels/cuda/pair_tile.h"
+#include "kernels/cuda/rank_count_float.h"
 
 namespace emer::cuda {
 
@@ -62,30 +63,25 @@ struct Moments {
   }
 };
 
-// What the kernels leave for each other, [queries] or [strips, queries] each.
-struct Work {
-  Moments* moments = nullptr;  // [strips, queries]
-  double* cca_scale = nullptr;
-  double* kl_scale = nullptr;
-  double* own = nullptr;  // totals of the matches
-};
-
 // One block per (row of tiles, strip), one thread per 4 x 4 pairs of a tile: moments of one term over the strip's
 // candidates. The 16 threads of a query merge theirs in a fixed tree.
 template <bool kKl>
-__global__ void __launch_bounds__(kPairBlock, 2) term_moments(PairScores s, Strips strips, Work work) {
+__global__ void __launch_bounds__(kPairBlock, 2) term_moments(PairScores s, Strips strips, Moments* moments) {
   __shared__ PairPanels panels;
   const BlockPlace place(strips);
+  const PairRows rows{s.queries};
   Moments sums[kPairEach];
   double seen = 0.0;
   const int last = min(strips.tiles, (place.strip + 1) * strips.each);
   for (int tile = place.strip * strips.each; tile < last; ++tile) {
     const PairPlace at(place.row * kPairTile, tile * kPairTile);
-    double term[kPairEach][kPairEach];
+    PairTerms term = {};
+    const auto add = [&](int r, int c, int /*i*/, double value) { term[r][c] += value; };
     if constexpr (kKl) {
-      pair_kl(s, at, panels, term);
+      if (s.query_first) for_each_term<PairSum::kQueryFirst>(s, rows, at, panels, add);
+      if (s.candidate_first) for_each_term<PairSum::kCandidateFirst>(s, rows, at, panels, add);
     } else {
-      pair_sums<PairSum::kDistance>(s, at, panels, term);
+      for_each_term<PairSum::kDistance>(s, rows, at, panels, add);
     }
     for (int c = 0; c < kPairEach; ++c) {
       if (at.candidate + kPairAcross * c >= s.candidates) continue;
@@ -108,8 +104,8 @@ __global__ void __launch_bounds__(kPairBlock, 2) term_moments(PairScores s, Stri
       other.squares = __shfl_down_sync(kAllLanes, sums[r].squares, offset, kPairAcross);
       sums[r].add(other);
     }
-    const int i = at.query + kPairAcross * r;
-    if (at.candidate == 0 && i < s.queries) work.moments[std::int64_t{place.strip} * s.queries + i] = sums[r];
+    const int i = at.row + kPairAcross * r;
+    if (at.candidate == 0 && i < s.queries) moments[std::int64_t{place.strip} * s.queries + i] = sums[r];
   }
 }
 
@@ -127,29 +123,18 @@ __global__ void term_scales(PairScores s, int strips, const Moments* moments, do
   scale[i] = weight / deviation;
 }
 
-__device__ void load_scales(const PairScores& s, const Work& work, int query, double (&cca)[kPairEach],
-                            double (&kl)[kPairEach]) {
-  for (int r = 0; r < kPairEach; ++r) {
-    const int i = query + kPairAcross * r;
-    cca[r] = i < s.queries && s.cca_weight != 0.0 ? work.cca_scale[i] : 0.0;
-    kl[r] = i < s.queries && s.kl_weight != 0.0 ? work.kl_scale[i] : 0.0;
-  }
-}
-
 // One block per row of tiles: the tile of its matches, whose diagonal is written; clears the counts.
-__global__ void __launch_bounds__(kPairBlock, 2) match_totals(RankCount a, Work work) {
+__global__ void __launch_bounds__(kPairBlock, 2) match_totals(RankCount a, MatchTotals m) {
   __shared__ PairPanels panels;
-  const PairScores& s = a.scores;
-  const int query0 = static_cast<int>(blockIdx.x) * kPairTile;
-  const PairPlace at(query0, a.first_match + query0);
-  double cca_scale[kPairEach], kl_scale[kPairEach], total[kPairEach][kPairEach];
-  load_scales(s, work, at.query, cca_scale, kl_scale);
-  pair_totals(s, at, panels, cca_scale, kl_scale, total);
+  const int row0 = static_cast<int>(blockIdx.x) * kPairTile;
+  const PairPlace at(row0, a.first_match + row0);
+  PairTerms total;
+  pair_totals(a.scores, {a.scores.queries}, at, panels, m, total);
   for (int r = 0; r < kPairEach; ++r)
     for (int c = 0; c < kPairEach; ++c) {
-      const int i = at.query + kPairAcross * r;
-      if (i >= s.queries || at.candidate + kPairAcross * c != a.first_match + i) continue;
-      work.own[i] = total[r][c];
+      const int i = at.row + kPairAcross * r;
+      if (i >= a.scores.queries || at.candidate + kPairAcross * c != a.first_match + i) continue;
+      m.own[i] = total[r][c];
       a.smaller[i] = a.equal_before[i] = a.equal_after[i] = 0;
       a.first_nan[i] = -1;
     }
@@ -161,38 +146,37 @@ __device__ int lower_candidate(int a, int b) {
 }
 
 // One block per (row of tiles, strip), one thread per 4 x 4 pairs of a tile: compares with the matches' totals and
-// adds the strip's counts. Integer sums, so their order does not matter.
-__global__ void __launch_bounds__(kPairBlock, 2) count_pairs(RankCount a, Strips strips, Work work) {
+// adds the strip's counts. Integer sums, so their order does not matter. `listed`: of the queries in the list only,
+// whose number is in device memory.
+__global__ void __launch_bounds__(kPairBlock, 2)
+    count_pairs(RankCount a, Strips strips, MatchTotals m, const int* list, const int* listed) {
   __shared__ PairPanels panels;
   const PairScores& s = a.scores;
   const BlockPlace place(strips);
-  int smaller[kPairEach] = {}, before[kPairEach] = {}, after[kPairEach] = {};
-  int nan[kPairEach];
-  double cca_scale[kPairEach], kl_scale[kPairEach], own[kPairEach];
-  const PairPlace rows(place.row * kPairTile, 0);
-  load_scales(s, work, rows.query, cca_scale, kl_scale);
-  for (int r = 0; r < kPairEach; ++r) {
-    const int i = rows.query + kPairAcross * r;
-    own[r] = i < s.queries ? work.own[i] : 0.0;
-    nan[r] = -1;
-  }
+  const PairRows rows{listed != nullptr ? *listed : s.queries, list};
+  if (place.row * kPairTile >= rows.count) return;
+  int smaller[kPairEach] = {}, before[kPairEach] = {}, after[kPairEach] = {}, nan[kPairEach];
+  for (int r = 0; r < kPairEach; ++r) nan[r] = -1;
   const int last = min(strips.tiles, (place.strip + 1) * strips.each);
   for (int tile = place.strip * strips.each; tile < last; ++tile) {
     const PairPlace at(place.row * kPairTile, tile * kPairTile);
-    double total[kPairEach][kPairEach];
-    pair_totals(s, at, panels, cca_scale, kl_scale, total);
-    for (int c = 0; c < kPairEach; ++c) {
-      const int j = at.candidate + kPairAcross * c;
-      if (j >= s.candidates) continue;
-      for (int r = 0; r < kPairEach; ++r) {
-        const int match = a.first_match + at.query + kPairAcross * r;
-        smaller[r] += total[r][c] < own[r];
-        before[r] += total[r][c] == own[r] && j < match;
-        after[r] += total[r][c] == own[r] && j > match;
+    PairTerms total;
+    pair_totals(s, rows, at, panels, m, total);
+    for (int r = 0; r < kPairEach; ++r) {
+      if (at.row + kPairAcross * r >= rows.count) continue;
+      const int i = rows.item(at.row + kPairAcross * r);
+      const double own = m.own[i];
+      for (int c = 0; c < kPairEach; ++c) {
+        const int j = at.candidate + kPairAcross * c;
+        if (j >= s.candidates) continue;
+        smaller[r] += total[r][c] < own;
+        before[r] += total[r][c] == own && j < a.first_match + i;
+        after[r] += total[r][c] == own && j > a.first_match + i;
         if (total[r][c] != total[r][c]) nan[r] = lower_candidate(nan[r], j);
       }
     }
   }
+  const PairPlace at(place.row * kPairTile, 0);
   for (int r = 0; r < kPairEach; ++r) {
     for (int offset = kPairAcross / 2; offset > 0; offset /= 2) {
       smaller[r] += __shfl_down_sync(kAllLanes, smaller[r], offset, kPairAcross);
@@ -200,8 +184,8 @@ __global__ void __launch_bounds__(kPairBlock, 2) count_pairs(RankCount a, Strips
       after[r] += __shfl_down_sync(kAllLanes, after[r], offset, kPairAcross);
       nan[r] = lower_candidate(nan[r], __shfl_down_sync(kAllLanes, nan[r], offset, kPairAcross));
     }
-    const int i = rows.query + kPairAcross * r;
-    if (rows.candidate != 0 || i >= s.queries) continue;
+    if (at.candidate != 0 || at.row + kPairAcross * r >= rows.count) continue;
+    const int i = rows.item(at.row + kPairAcross * r);
     atomicAdd(&a.smaller[i], smaller[r]);
     atomicAdd(&a.equal_before[i], before[r]);
     atomicAdd(&a.equal_after[i], after[r]);
@@ -232,25 +216,30 @@ void rank_count(Context& ctx, const RankCount& a) {
   const PairScores& s = a.scores;
   const Strips strips(s);
   const std::size_t queries = static_cast<std::size_t>(s.queries);
-  Work work;
-  if (s.standardise) work.moments = ctx.scratch<Moments>(queries * static_cast<std::size_t>(strips.count));
-  work.cca_scale = ctx.scratch<double>(queries);
-  work.kl_scale = ctx.scratch<double>(queries);
-  work.own = ctx.scratch<double>(queries);
-  const auto scale = [&](const char* name, void (*moments)(PairScores, Strips, Work), double weight,
+  const MatchTotals m{.cca_scale = ctx.scratch<double>(queries),
+                      .kl_scale = ctx.scratch<double>(queries),
+                      .own = ctx.scratch<double>(queries)};
+  Moments* moments = nullptr;
+  if (s.standardise) moments = ctx.scratch<Moments>(queries * static_cast<std::size_t>(strips.count));
+  const auto scale = [&](const char* name, void (*kernel)(PairScores, Strips, Moments*), double weight,
                          double* scales) {
     if (weight == 0.0) return;
     if (s.standardise)
-      launch(ctx, {.name = name, .grid = {strips.blocks()}, .block = kPairBlock}, moments, s, strips, work);
+      launch(ctx, {.name = name, .grid = {strips.blocks()}, .block = kPairBlock}, kernel, s, strips, moments);
     launch(ctx, {.name = "term_scales", .grid = {blocks_for(s.queries)}, .block = kElementwiseBlock},
-           term_scales, s, strips.count, work.moments, weight, scales);
+           term_scales, s, strips.count, moments, weight, scales);
   };
-  scale("cca_moments", term_moments<false>, s.cca_weight, work.cca_scale);
-  scale("kl_moments", term_moments<true>, s.kl_weight, work.kl_scale);
+  scale("cca_moments", term_moments<false>, s.cca_weight, m.cca_scale);
+  scale("kl_moments", term_moments<true>, s.kl_weight, m.kl_scale);
   launch(ctx, {.name = "match_totals", .grid = {static_cast<unsigned>(strips.rows)}, .block = kPairBlock},
-         match_totals, a, work);
+         match_totals, a, m);
+  UnsettledQueries unsettled;
+  if (counts_in_float(a)) {
+    unsettled = {.list = ctx.scratch<int>(queries), .count = ctx.scratch<int>(1)};
+    count_in_float(ctx, a, m, unsettled);
+  }
   launch(ctx, {.name = "count_pairs", .grid = {strips.blocks()}, .block = kPairBlock}, count_pairs, a, strips,
-         work);
+         m, unsettled.list, unsettled.count);
 }
 
 void gaussian_terms(Context& ctx, const GaussianTerms& a) {
