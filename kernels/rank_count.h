@@ -63,6 +63,9 @@ struct RankCount {
   std::int32_t* first_nan =
       nullptr;  // out [queries], overwritten: lowest candidate with a NaN total, else -1
   Route route = Route::kAuto;
+  // out [queries], overwritten, or null: of the query's pairs, those that float totals left to double; 0 where nothing
+  // was counted in float.
+  std::int32_t* left_open = nullptr;
 };
 
 void rank_count(Context& ctx, const RankCount& args);

@@ -1,5 +1,6 @@
 #include "kernels/rank_count.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -15,6 +16,7 @@ constexpr int kStrip = 32;
 
 void rank_count(Context& /*ctx*/, const RankCount& a) {
   const PairTotals scorer(a.scores);
+  if (a.left_open != nullptr) std::fill_n(a.left_open, a.scores.queries, 0);
   const std::size_t n = static_cast<std::size_t>(a.scores.candidates);
   parallel_for(a.scores.queries, kStrip, [&](std::int64_t first, std::int64_t last) {
     const int begin = static_cast<int>(first), end = static_cast<int>(last);

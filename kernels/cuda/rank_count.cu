@@ -237,6 +237,8 @@ void rank_count(Context& ctx, const RankCount& a) {
   if (counts_in_float(a)) {
     unsettled = {.list = ctx.scratch<int>(queries), .count = ctx.scratch<int>(1)};
     count_in_float(ctx, a, m, unsettled);
+  } else if (a.left_open != nullptr) {
+    emer::fill_zero(ctx, a.left_open, queries * sizeof(std::int32_t));
   }
   launch(ctx, {.name = "count_pairs", .grid = {strips.blocks()}, .block = kPairBlock}, count_pairs, a, strips,
          m, unsettled.list, unsettled.count);

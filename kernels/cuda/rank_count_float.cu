@@ -36,7 +36,7 @@ constexpr int kRows = kQueries / kAcross,
               kColumns = kCandidates / kAcross;  // pairs of a thread, side by side
 constexpr int kDepth = 16;                       // k in shared memory at a time
 constexpr int kPartial = 32;                     // terms of a partial sum
-constexpr int kStrip = 32;                       // tiles of candidates of a block
+constexpr int kStrip = 8;                        // tiles of candidates of a block
 constexpr int kRowsTogether = 8;  // rows of tiles of blocks that run side by side, for the L2 cache
 
 int padded(int width) {
@@ -448,7 +448,8 @@ void count_in_float(Context& ctx, const RankCount& a, const MatchTotals& m,
   const ArenaScope scope(ctx);
   const PairScores& s = a.scores;
   const std::size_t queries = static_cast<std::size_t>(s.queries);
-  OpenPairs open{.capacity = std::clamp(s.candidates / 1024, 64, 512), .count = ctx.scratch<int>(queries)};
+  OpenPairs open{.capacity = std::clamp(s.candidates / 1024, 64, 512), .count = a.left_open};
+  if (open.count == nullptr) open.count = ctx.scratch<int>(queries);
   open.candidate = ctx.scratch<int>(queries * static_cast<std::size_t>(open.capacity));
   launch(ctx, {.name = "clear_open", .grid = blocks_for(s.queries), .block = kElementwiseBlock}, clear_open,
          s.queries, open.count, unsettled.count);

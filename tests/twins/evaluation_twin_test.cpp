@@ -1,6 +1,8 @@
 // The whole evaluation on the device: the ranks, and the errors, of the CPU.
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "core/check.h"
 #include "core/safetensors.h"
 #include "engine/evaluation.h"
@@ -13,16 +15,26 @@
 namespace emer {
 namespace {
 
-using EvaluationTwin = test::TwinTest;
 using Orientation = EvalOptions::KlOrientation;
 
-EvaluationResult evaluate(DeviceKind kind, const EvaluationInputs& in, const EvalOptions& o) {
-  Context ctx(kind);
-  return evaluate_retrieval(ctx, in, o);
-}
+class EvaluationTwin : public test::TwinTest {
+ protected:
+  EvaluationResult on_device(const EvaluationInputs& in, const EvalOptions& o) {
+    if (!device_) device_.emplace(DeviceKind::kCuda);
+    return evaluate_retrieval(*device_, in, o);
+  }
+  EvaluationResult on_cpu(const EvaluationInputs& in, const EvalOptions& o) {
+    return evaluate_retrieval(cpu_, in, o);
+  }
+  void expect_equal(const EvaluationInputs& in, const EvalOptions& o, const std::string& what);
 
-void expect_equal(const EvaluationInputs& in, const EvalOptions& o, const std::string& what) {
-  const EvaluationResult want = evaluate(DeviceKind::kCpu, in, o), got = evaluate(DeviceKind::kCuda, in, o);
+ private:
+  Context cpu_;
+  std::optional<Context> device_;
+};
+
+void EvaluationTwin::expect_equal(const EvaluationInputs& in, const EvalOptions& o, const std::string& what) {
+  const EvaluationResult want = on_cpu(in, o), got = on_device(in, o);
   EXPECT_EQ(got.m2e.ranks, want.m2e.ranks) << what;
   EXPECT_EQ(got.e2m.ranks, want.e2m.ranks) << what;
   EXPECT_EQ(got.m2e.mrr, want.m2e.mrr);
@@ -61,7 +73,7 @@ TEST_F(EvaluationTwin, RanksOfTheGoldenCase) {
 }
 
 TEST_F(EvaluationTwin, RanksOfRandomPairs) {
-  for (const int n : {1, 2, 31, 32, 33, 130})
+  for (const int n : {1, 2, 33, 130})
     for (const bool standardise : {false, true})
       for (const int kl : {0, 1, 2, 3}) {
         const EvaluationInputs in = test::related_pairs(40, n, 5, 100 + n);
@@ -91,9 +103,9 @@ TEST_F(EvaluationTwin, RepeatedSongsTie) {
 }
 
 TEST_F(EvaluationTwin, ErrorsOfTheCpu) {
-  const auto same = [](const EvaluationInputs& in, const EvalOptions& o, ErrorKind kind) {
-    const std::string want = test::error_of([&] { evaluate(DeviceKind::kCpu, in, o); }, kind);
-    EXPECT_EQ(test::error_of([&] { evaluate(DeviceKind::kCuda, in, o); }, kind), want);
+  const auto same = [&](const EvaluationInputs& in, const EvalOptions& o, ErrorKind kind) {
+    const std::string want = test::error_of([&] { on_cpu(in, o); }, kind);
+    EXPECT_EQ(test::error_of([&] { on_device(in, o); }, kind), want);
   };
   EvaluationInputs in = test::related_pairs(30, 40, 4, 31);
   in.emotion.mean[4 * 13 + 2] = NAN;

@@ -144,6 +144,7 @@ TEST_F(LinearCcaTwin, ProjectionsAndScaledColumnsEqualTheCpu) {
 }
 
 TEST_F(LinearCcaTwin, FirstNotFiniteIsTheLowest) {
+  Context ctx(DeviceKind::kCuda);
   for (const std::size_t count : {0u, 1u, 257u, 5000u})
     for (const std::int64_t bad : {std::int64_t{-1}, std::int64_t{0}, static_cast<std::int64_t>(count) - 1}) {
       if (bad >= static_cast<std::int64_t>(count)) continue;
@@ -151,7 +152,6 @@ TEST_F(LinearCcaTwin, FirstNotFiniteIsTheLowest) {
       for (std::int64_t i = bad; bad >= 0 && i < static_cast<std::int64_t>(count); i += 1000)
         x[i] =
             i % 2 == 0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
-      Context ctx(DeviceKind::kCuda);
       test::DeviceArray<double> on_device(ctx, x);
       test::DeviceArray<std::int64_t> index(ctx, std::vector<std::int64_t>{7});
       first_not_finite(

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "kernels/rank_count.h"
 #include "tests/support/compare.h"
@@ -14,7 +15,6 @@
 namespace emer {
 namespace {
 
-using RankCountTwin = test::TwinTest;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 struct Side {
@@ -67,13 +67,18 @@ Case random_case(int queries, int candidates, int kept, int d, std::uint64_t see
           .candidate = side(candidates, kept, d, seed + 10)};
 }
 
+using Route = RankCount::Route;
+
 struct Counts {
   std::vector<std::int32_t> smaller, before, after, first_nan;
   bool operator==(const Counts&) const = default;
 };
+struct Run {
+  Counts counts;
+  std::vector<std::int32_t> left_open;
+};
 
-Counts run(DeviceKind kind, const Case& c) {
-  Context ctx(kind);
+Run run(Context& ctx, const Case& c, Route route = Route::kDouble) {
   using Array = test::DeviceArray<double>;
   Array line(ctx, c.query.position), point(ctx, c.candidate.position);
   Array qm(ctx, c.query.mean), qv(ctx, c.query.variance), qi(ctx, c.query.inverse), ql(ctx, c.query.log_sum);
@@ -84,6 +89,7 @@ Counts run(DeviceKind kind, const Case& c) {
   auto before = test::DeviceArray<std::int32_t>::poisoned(ctx, count);
   auto after = test::DeviceArray<std::int32_t>::poisoned(ctx, count);
   test::DeviceArray<std::int32_t> first_nan(ctx, std::vector<std::int32_t>(count, 0));  // poison would be -1
+  auto left_open = test::DeviceArray<std::int32_t>::poisoned(ctx, count);
   rank_count(ctx, {.scores = {.queries = c.queries,
                               .candidates = c.candidates,
                               .cca_weight = c.lambda,
@@ -101,16 +107,35 @@ Counts run(DeviceKind kind, const Case& c) {
                    .smaller = smaller.data(),
                    .equal_before = before.data(),
                    .equal_after = after.data(),
-                   .first_nan = first_nan.data()});
-  return {smaller.read(), before.read(), after.read(), first_nan.read()};
+                   .first_nan = first_nan.data(),
+                   .route = route,
+                   .left_open = left_open.data()});
+  return {{smaller.read(), before.read(), after.read(), first_nan.read()}, left_open.read()};
 }
 
-void expect_equal(const Case& c, const std::string& what) {
-  const Counts want = run(DeviceKind::kCpu, c), got = run(DeviceKind::kCuda, c);
-  EXPECT_EQ(got.smaller, want.smaller) << what;
-  EXPECT_EQ(got.before, want.before) << what;
-  EXPECT_EQ(got.after, want.after) << what;
-  EXPECT_EQ(got.first_nan, want.first_nan) << what;
+class RankCountTwin : public test::TwinTest {
+ protected:
+  Context& device() {
+    if (!device_) device_.emplace(DeviceKind::kCuda);
+    return *device_;
+  }
+  void expect_equal(const Case& c, const std::string& what);
+
+ private:
+  std::optional<Context> device_;
+};
+
+void RankCountTwin::expect_equal(const Case& c, const std::string& what) {
+  Context cpu;
+  const Counts want = run(cpu, c).counts;
+  for (const Route route : {Route::kDouble, Route::kFloat}) {
+    const Counts got = run(device(), c, route).counts;
+    const std::string how = what + (route == Route::kFloat ? ", in float" : ", in double");
+    EXPECT_EQ(got.smaller, want.smaller) << how;
+    EXPECT_EQ(got.before, want.before) << how;
+    EXPECT_EQ(got.after, want.after) << how;
+    EXPECT_EQ(got.first_nan, want.first_nan) << how;
+  }
 }
 
 // Every form of the score. Sizes around a warp, a tile (64) and its depth (16).
@@ -161,11 +186,10 @@ TEST_F(RankCountTwin, ExactTiesAreTies) {
     c.lambda = 1;
     c.standardise = true;
     expect_equal(c, std::to_string(n) + " distances");
-    const Counts got = run(DeviceKind::kCuda, c);
-    if (n == 130) {
-      EXPECT_GT(std::count_if(got.before.begin(), got.before.end(), [](int b) { return b > 0; }), n / 2)
-          << "the case must have ties";
-    }
+    if (n < 130) continue;
+    const Counts got = run(device(), c).counts;
+    EXPECT_GT(std::count_if(got.before.begin(), got.before.end(), [](int b) { return b > 0; }), n / 2)
+        << "the case must have ties";
   }
 }
 
@@ -179,11 +203,70 @@ TEST_F(RankCountTwin, EqualCandidatesTie) {
       for (std::size_t i = width; i < part->size(); ++i) (*part)[i] = (*part)[i - width];
     }
   c.query_first = c.candidate_first = c.standardise = true;
-  const Counts got = run(DeviceKind::kCuda, c);
-  for (int i = 0; i < n; ++i) {
-    ASSERT_EQ(got.smaller[i], 0) << i;
-    ASSERT_EQ(got.before[i], i);
-    ASSERT_EQ(got.after[i], n - 1 - i);
+  for (const Route route : {Route::kDouble, Route::kFloat}) {  // more ties than a query's list in float holds
+    const Counts got = run(device(), c, route).counts;
+    for (int i = 0; i < n; ++i) {
+      ASSERT_EQ(got.smaller[i], 0) << i;
+      ASSERT_EQ(got.before[i], i);
+      ASSERT_EQ(got.after[i], n - 1 - i);
+    }
+  }
+}
+
+// Float settles nearly all of random pairs by itself: open are the match, and what is as close to it as a few 1e-6 of
+// the total's spread.
+TEST_F(RankCountTwin, FloatSettlesWhatIsFar) {
+  Case c = random_case(70, 300, 9, 40, 77);
+  for (const int kl : {1, 2, 3}) {
+    c.query_first = kl & 1;
+    c.candidate_first = kl & 2;
+    int open = 0;
+    for (const int count : run(device(), c, Route::kFloat).left_open) {
+      EXPECT_GE(count, 1);
+      open += count - 1;
+    }
+    EXPECT_LE(open, 70) << "of 21000 pairs, kl " << kl;
+  }
+  for (const int count : run(device(), c, Route::kDouble).left_open) EXPECT_EQ(count, 0);
+}
+
+// Candidates that differ from the match by 1e-7 to 1e-10 of one value: no float sees the difference, the counts must.
+TEST_F(RankCountTwin, NearTiesAreSettledInDouble) {
+  const int n = 66;
+  Case c = random_case(n, n, 3, 5, 13);
+  for (int j = 1; j < n; j += 2) {  // 1 is nearly 0, 3 nearly 2, ...
+    for (auto* part : {&c.candidate.position, &c.candidate.mean, &c.candidate.variance, &c.candidate.inverse,
+                       &c.candidate.log_sum}) {
+      const std::size_t width = part->size() / n;
+      std::copy_n(part->begin() + (j - 1) * width, width, part->begin() + j * width);
+    }
+    const double shift = (j % 4 == 1 ? 1 : -1) * std::pow(10.0, -7 - j % 4);
+    c.candidate.position[j * 3 + j % 3] += shift;
+    c.candidate.mean[j * 5 + j % 5] -= shift;
+  }
+  for (const double lambda : {0.0, 0.5, 1.0})
+    for (const bool standardise : {false, true}) {
+      c.lambda = lambda;
+      c.standardise = standardise;
+      expect_equal(c, "lambda " + std::to_string(lambda));
+    }
+}
+
+// A mean of 1e9 in one column makes float useless there: the bound must notice, whichever side has it.
+TEST_F(RankCountTwin, LargeMeansAreLeftToDouble) {
+  const int n = 70;
+  for (const bool both : {false, true}) {
+    Case c = random_case(n, n, 2, 4, 19);
+    for (int i = 0; i < n; ++i) {
+      c.candidate.mean[i * 4 + 2] += 1e9;
+      if (both) c.query.mean[i * 4 + 2] += 1e9;
+    }
+    c.candidate.position[7] = 1e20;
+    for (const int kl : {1, 2}) {
+      c.query_first = kl & 1;
+      c.candidate_first = kl & 2;
+      expect_equal(c, both ? "both" : "one");
+    }
   }
 }
 
@@ -197,7 +280,7 @@ TEST_F(RankCountTwin, MatchesHandWorkedThree) {
   }
   c.query.mean = {0, 1, 5};
   c.candidate.mean = {0.6, 4, 4.5};
-  EXPECT_EQ(run(DeviceKind::kCuda, c), (Counts{{0, 1, 0}, {0, 0, 0}, {0, 0, 0}, {-1, -1, -1}}));
+  EXPECT_EQ(run(device(), c).counts, (Counts{{0, 1, 0}, {0, 0, 0}, {0, 0, 0}, {-1, -1, -1}}));
 }
 
 TEST_F(RankCountTwin, NotANumberIsTold) {
@@ -207,7 +290,7 @@ TEST_F(RankCountTwin, NotANumberIsTold) {
     c.candidate.mean[66 * 3 + 1] = kNaN;
     c.candidate.mean[68 * 3] = kNaN;
     expect_equal(c, "candidates");
-    const int told = run(DeviceKind::kCuda, c).first_nan[5];
+    const int told = run(device(), c).counts.first_nan[5];
     EXPECT_EQ(told, standardise ? 0 : 66);
     Case q = random_case(70, 70, 2, 3, 9);
     q.standardise = standardise;
@@ -220,7 +303,8 @@ TEST_F(RankCountTwin, NotANumberIsTold) {
 TEST_F(RankCountTwin, TwoRunsAgree) {
   Case c = random_case(65, 300, 5, 6, 21);
   c.standardise = true;
-  EXPECT_EQ(run(DeviceKind::kCuda, c), run(DeviceKind::kCuda, c));
+  for (const Route route : {Route::kDouble, Route::kFloat})
+    EXPECT_EQ(run(device(), c, route).counts, run(device(), c, route).counts);
 }
 
 // exp and log are good to 2 ulp on either side, a sum of d logs of about 1 to d + 2 more: 4 (d + 4) eps.
@@ -229,8 +313,7 @@ TEST_F(RankCountTwin, GaussianTerms) {
     for (const int d : {1, 31, 33, 70}) {
       const auto count = static_cast<std::size_t>(n) * d;
       const auto log_variance = test::normal(count, -1, 2, n + d);
-      const auto terms = [&](DeviceKind kind) {
-        Context ctx(kind);
+      const auto terms = [&](Context& ctx) {
         test::DeviceArray<double> in(ctx, log_variance);
         auto variance = test::DeviceArray<double>::poisoned(ctx, count);
         auto inverse = test::DeviceArray<double>::poisoned(ctx, count);
@@ -246,7 +329,8 @@ TEST_F(RankCountTwin, GaussianTerms) {
         EXPECT_EQ(sum.read(), sum_only.read());
         return std::array{variance.read(), inverse.read(), sum.read()};
       };
-      const auto want = terms(DeviceKind::kCpu), got = terms(DeviceKind::kCuda);
+      Context cpu;
+      const auto want = terms(cpu), got = terms(device());
       const double bound = 4 * (d + 4) * std::numeric_limits<double>::epsilon();
       for (std::size_t i = 0; i < count; ++i) {
         EXPECT_NEAR(got[0][i], want[0][i], bound * want[0][i]);
