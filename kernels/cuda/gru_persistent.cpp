@@ -24,17 +24,19 @@ std::int64_t resident_blocks(const ContextState& state, const GruTileCandidate& 
 }  // namespace
 
 GruTilePlan plan_gru_tiles(Context& ctx, const GruTileCandidate (&candidates)[kGruTileShapes], int n,
-                           int hidden, int tile) {
+                           int hidden, const GruTiling& tiling) {
   const ContextState& state = ctx.cuda_state();
   GruTilePlan best;
   std::int64_t least = -1, widest = 0;
   for (int k = 0; k < kGruTileShapes; ++k) {
-    if (tile != kGruBestTile && tile != k) continue;
+    if (tiling.shape >= 0 && tiling.shape != k) continue;
     const GruTileCandidate& c = candidates[k];
     const std::int64_t slices = (hidden + c.units - 1) / c.units, fit = resident_blocks(state, c);
     widest = std::max(widest, fit / 2 * c.units);
     if (fit < 2 * slices) continue;
-    const std::int64_t tiles = (n + c.rows - 1) / c.rows, groups = std::min(tiles, fit / (2 * slices));
+    const std::int64_t tiles = (n + c.rows - 1) / c.rows;
+    std::int64_t groups = std::min(tiles, fit / (2 * slices));
+    if (tiling.most_groups > 0) groups = std::min<std::int64_t>(groups, tiling.most_groups);
     // What a block does in a step: reads its rows, then multiplies them with each of its units. 16 units weigh as much
     // as reading.
     const std::int64_t work = (tiles + groups - 1) / groups * c.rows * (c.units + 16);

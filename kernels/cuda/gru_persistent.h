@@ -6,7 +6,8 @@
 // step (kBefore: twice). Rows are taken in order of length, longest first, so that tiles of rows end early. All blocks
 // must live at once: where the device cannot hold them for this H (weights of some units must fit a block's shared
 // memory, all units both directions the device), Error(kDevice) says so; there is no silent fall back.
-// Products and sums are in float whatever ctx.precision() is.
+// In bf16 precision operands are rounded to bfloat16 and multiplied by the tensor cores, sums are float; else products
+// and sums are float.
 #pragma once
 
 #include <cstddef>
@@ -17,13 +18,16 @@
 
 namespace emer::cuda {
 
-// The tile shapes that the kernels exist in; -1: the best that fits.
-inline constexpr int kGruTileShapes = 3;
-inline constexpr int kGruBestTile = -1;
+// How rows and units are dealt out to blocks. The default is what a training step takes; tests ask for more.
+inline constexpr int kGruTileShapes = 3;  // that the kernels exist in, for either precision
+struct GruTiling {
+  int shape = -1;       // -1: the best that fits
+  int most_groups = 0;  // of blocks per direction; 0: as many as fit
+};
 
-void gru_forward_persistent(Context& ctx, const GruForward<float>& a, int tile = kGruBestTile);
+void gru_forward_persistent(Context& ctx, const GruForward<float>& a, const GruTiling& tiling = {});
 // The recurrence only, as gru_backward_steps: gates become gradients.
-void gru_backward_persistent(Context& ctx, const GruBackward<float>& a, int tile = kGruBestTile);
+void gru_backward_persistent(Context& ctx, const GruBackward<float>& a, const GruTiling& tiling = {});
 
 // ---- between the kernels' files ----
 
@@ -39,9 +43,9 @@ struct GruTilePlan {
   int slices = 0;  // of units, the blocks of a group
   unsigned blocks() const { return static_cast<unsigned>(2 * groups * slices); }
 };
-// The candidate with the least work per block and step that fits, or candidates[tile].
+// The candidate with the least work per block and step that fits, or the one that `tiling` asks for.
 GruTilePlan plan_gru_tiles(Context& ctx, const GruTileCandidate (&candidates)[kGruTileShapes], int n,
-                           int hidden, int tile);
+                           int hidden, const GruTiling& tiling);
 
 // order[n] <- batch rows by falling length, equal ones in batch order.
 void gru_order_rows(Context& ctx, const std::int32_t* lengths, int n, int max_steps, std::int32_t* order);

@@ -13,8 +13,8 @@ struct Persistent {
   std::int64_t padded_rows;   // n up to whole tiles
   const std::int32_t* order;  // [n]
   float* dh;                  // [2][n, H] by position in the order, of its owner alone
-  // Gradients as operands, sections of padded_hidden columns, zeroed. kAfter: z, r, U_h h, two buffers in turn; kBefore:
-  // z, r.
+  // Gradients as operands down to step 1, sections of padded_hidden columns, zeroed. kAfter: z, r, U_h h, two buffers
+  // in turn; kBefore: z, r.
   void* exchange;            // [2 or 1][2][padded_rows, 3 or 2 sections]
   void* candidate_exchange;  // [2][padded_rows, 1 section] of what went into tanh (kBefore)
   unsigned* counters;
@@ -72,6 +72,7 @@ struct Cell {
     g[2 * units] = d.r;
     g[3 * units] = d.n;
     *dh(at) = d.state;
+    if (step == 0) return;
     Operand* to = exchange(step, at.position) + at.unit;
     store_operand(to, d.z);
     store_operand(to + p.padded_hidden, d.r);
@@ -86,7 +87,7 @@ struct Cell {
     g[0] = d_candidate;
     g[units] = d * (state(step, at) - c) * gru_gate_slope(a.sizes.activation, z);
     *dh(at) = d * z;
-    store_operand(candidate_exchange(at.position) + at.unit, d_candidate);
+    if (step > 0) store_operand(candidate_exchange(at.position) + at.unit, d_candidate);
   }
   // d: of r * h.
   __device__ void before_reset(int step, const GruPlace& at, float d) const {
@@ -95,6 +96,7 @@ struct Cell {
     const float r = g[2 * units], d_r = d * state(step, at) * gru_gate_slope(a.sizes.activation, r);
     g[2 * units] = d_r;
     *dh(at) += d * r;
+    if (step == 0) return;  // nobody waits any more: others may still be reading step 1's
     Operand* to = exchange(step, at.position) + at.unit;
     store_operand(to, g[units]);
     store_operand(to + p.padded_hidden, d_r);
@@ -179,30 +181,31 @@ GruTileCandidate candidate(int hidden, Kernel kernel) {
           reinterpret_cast<const void*>(kernel)};
 }
 
-template <bool kAfter>
-void run(Context& ctx, const GruBackward<float>& a, int tile) {
-  using Wide = GruFloatTile<32, 8>;
-  using Middle = GruFloatTile<16, 2>;
-  using Narrow = GruFloatTile<8, 1>;
-  const Kernel kernels[kGruTileShapes] = {gru_backward_all<Wide, kAfter>, gru_backward_all<Middle, kAfter>,
-                                          gru_backward_all<Narrow, kAfter>};
+// The shapes of kGruTileShapes, the one with most units to a block first.
+template <bool kAfter, class First, class Second, class Third>
+void run(Context& ctx, const GruBackward<float>& a, const GruTiling& tiling) {
+  using Operand = typename First::Operand;
+  constexpr int kInner = First::kInner;
+  static_assert(kInner == Second::kInner && kInner == Third::kInner);
+  const Kernel kernels[kGruTileShapes] = {gru_backward_all<First, kAfter>, gru_backward_all<Second, kAfter>,
+                                          gru_backward_all<Third, kAfter>};
   const int hidden = a.sizes.hidden;
-  const GruTileCandidate candidates[kGruTileShapes] = {candidate<Wide>(hidden, kernels[0]),
-                                                       candidate<Middle>(hidden, kernels[1]),
-                                                       candidate<Narrow>(hidden, kernels[2])};
+  const GruTileCandidate candidates[kGruTileShapes] = {candidate<First>(hidden, kernels[0]),
+                                                       candidate<Second>(hidden, kernels[1]),
+                                                       candidate<Third>(hidden, kernels[2])};
   const ArenaScope scope(ctx);
   Persistent p{};
-  p.plan = plan_gru_tiles(ctx, candidates, a.n, hidden, tile);
+  p.plan = plan_gru_tiles(ctx, candidates, a.n, hidden, tiling);
   const GruTileCandidate& chosen = candidates[p.plan.candidate];
-  p.padded_hidden = (hidden + Wide::kInner - 1) / Wide::kInner * Wide::kInner;
+  p.padded_hidden = (hidden + kInner - 1) / kInner * kInner;
   p.padded_rows = std::int64_t{p.plan.tiles} * chosen.rows;
   std::int32_t* order = ctx.scratch<std::int32_t>(static_cast<std::size_t>(a.n));
   gru_order_rows(ctx, a.lengths, a.n, a.sizes.max_steps, order);
   p.order = order;
   p.dh = ctx.scratch<float>(2 * static_cast<std::size_t>(a.n) * static_cast<std::size_t>(hidden));
   const std::int64_t section = 2 * p.padded_rows * p.padded_hidden;  // of both directions
-  p.exchange = gru_zeroed<float>(ctx, (kAfter ? 2 * 3 : 2) * section);
-  if (!kAfter) p.candidate_exchange = gru_zeroed<float>(ctx, section);
+  p.exchange = gru_zeroed<Operand>(ctx, (kAfter ? 2 * 3 : 2) * section);
+  if (!kAfter) p.candidate_exchange = gru_zeroed<Operand>(ctx, section);
   p.counters = gru_counters(ctx, p.plan);
   launch(ctx,
          {.name = "gru_backward_all",
@@ -215,11 +218,17 @@ void run(Context& ctx, const GruBackward<float>& a, int tile) {
 
 }  // namespace
 
-void gru_backward_persistent(Context& ctx, const GruBackward<float>& a, int tile) {
+void gru_backward_persistent(Context& ctx, const GruBackward<float>& a, const GruTiling& tiling) {
+  const auto with = [&]<bool kAfter>(std::bool_constant<kAfter>) {
+    if (ctx.precision() == Precision::kBf16)
+      run<kAfter, GruTensorTile<2>, GruTensorTile<4>, GruTensorTile<8>>(ctx, a, tiling);
+    else
+      run<kAfter, GruFloatTile<32, 8>, GruFloatTile<16, 2>, GruFloatTile<8, 1>>(ctx, a, tiling);
+  };
   if (a.sizes.reset == GruReset::kAfter)
-    run<true>(ctx, a, tile);
+    with(std::true_type());
   else
-    run<false>(ctx, a, tile);
+    with(std::false_type());
 }
 
 }  // namespace emer::cuda

@@ -6,6 +6,7 @@
 #include "core/cuda/launch.h"
 #include "kernels/cuda/gru_code.h"
 #include "kernels/cuda/gru_persistent.h"
+#include "kernels/cuda/gru_tensor_tile.h"
 #include "kernels/cuda/gru_tile.h"
 
 namespace emer::cuda {

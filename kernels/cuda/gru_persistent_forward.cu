@@ -200,23 +200,23 @@ GruTileCandidate candidate(int hidden, Kernel kernel) {
           reinterpret_cast<const void*>(kernel)};
 }
 
-template <bool kAfter>
-void run(Context& ctx, const GruForward<float>& a, int tile) {
-  using Wide = GruFloatTile<32, 8>;
-  using Middle = GruFloatTile<16, 2>;
-  using Narrow = GruFloatTile<8, 1>;
-  static_assert(Wide::kInner == Middle::kInner && Middle::kInner == Narrow::kInner);
-  const Kernel kernels[kGruTileShapes] = {gru_forward_all<Wide, kAfter>, gru_forward_all<Middle, kAfter>,
-                                          gru_forward_all<Narrow, kAfter>};
+// The shapes of kGruTileShapes, the one with most units to a block first.
+template <bool kAfter, class First, class Second, class Third>
+void run(Context& ctx, const GruForward<float>& a, const GruTiling& tiling) {
+  using Operand = typename First::Operand;
+  constexpr int kInner = First::kInner;
+  static_assert(kInner == Second::kInner && kInner == Third::kInner);
+  const Kernel kernels[kGruTileShapes] = {gru_forward_all<First, kAfter>, gru_forward_all<Second, kAfter>,
+                                          gru_forward_all<Third, kAfter>};
   const int hidden = a.sizes.hidden, steps = a.sizes.max_steps;
-  const GruTileCandidate candidates[kGruTileShapes] = {candidate<Wide>(hidden, kernels[0]),
-                                                       candidate<Middle>(hidden, kernels[1]),
-                                                       candidate<Narrow>(hidden, kernels[2])};
+  const GruTileCandidate candidates[kGruTileShapes] = {candidate<First>(hidden, kernels[0]),
+                                                       candidate<Second>(hidden, kernels[1]),
+                                                       candidate<Third>(hidden, kernels[2])};
   const ArenaScope scope(ctx);
   Persistent p{};
-  p.plan = plan_gru_tiles(ctx, candidates, a.n, hidden, tile);
+  p.plan = plan_gru_tiles(ctx, candidates, a.n, hidden, tiling);
   const GruTileCandidate& chosen = candidates[p.plan.candidate];
-  p.padded_hidden = (hidden + Wide::kInner - 1) / Wide::kInner * Wide::kInner;
+  p.padded_hidden = (hidden + kInner - 1) / kInner * kInner;
   p.padded_rows = std::int64_t{p.plan.tiles} * chosen.rows;
   const std::int64_t n = a.n, units = hidden;
   const auto count = [](std::int64_t elements) { return static_cast<std::size_t>(elements); };
@@ -237,8 +237,8 @@ void run(Context& ctx, const GruForward<float>& a, int tile) {
     }
   }
   p.state = ctx.scratch<float>(count(2 * n * units));
-  p.exchange = gru_zeroed<float>(ctx, 4 * p.padded_rows * p.padded_hidden);
-  if (!kAfter) p.reset_exchange = gru_zeroed<float>(ctx, 2 * p.padded_rows * p.padded_hidden);
+  p.exchange = gru_zeroed<Operand>(ctx, 4 * p.padded_rows * p.padded_hidden);
+  if (!kAfter) p.reset_exchange = gru_zeroed<Operand>(ctx, 2 * p.padded_rows * p.padded_hidden);
   p.counters = gru_counters(ctx, p.plan);
   if (wide_input) gru_project_inputs(ctx, a, 0, steps, p.gates);
   launch(ctx,
@@ -275,11 +275,17 @@ void gru_order_rows(Context& ctx, const std::int32_t* lengths, int n, int max_st
          gru_rank_rows, lengths, n, max_steps, order);
 }
 
-void gru_forward_persistent(Context& ctx, const GruForward<float>& a, int tile) {
+void gru_forward_persistent(Context& ctx, const GruForward<float>& a, const GruTiling& tiling) {
+  const auto with = [&]<bool kAfter>(std::bool_constant<kAfter>) {
+    if (ctx.precision() == Precision::kBf16)
+      run<kAfter, GruTensorTile<2>, GruTensorTile<4>, GruTensorTile<8>>(ctx, a, tiling);
+    else
+      run<kAfter, GruFloatTile<32, 8>, GruFloatTile<16, 2>, GruFloatTile<8, 1>>(ctx, a, tiling);
+  };
   if (a.sizes.reset == GruReset::kAfter)
-    run<true>(ctx, a, tile);
+    with(std::true_type());
   else
-    run<false>(ctx, a, tile);
+    with(std::false_type());
 }
 
 }  // namespace emer::cuda
