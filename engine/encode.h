@@ -1,12 +1,14 @@
-// engine/encode.h - head outputs of songs of a data set, on the host.
+// engine/encode.h - head outputs of songs of a data set: as they are on the host, or on the device for the evaluation.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "core/context.h"
+#include "core/tensor.h"
 #include "engine/model.h"
 #include "engine/prepared_data.h"
+#include "engine/scoring.h"
 
 namespace emer {
 
@@ -22,5 +24,31 @@ struct EncodedRows {
 // beyond rounding.
 EncodedRows encode_rows(Context& ctx, DualEncoder<float>& model, const Dataset& dataset,
                         const std::vector<std::int64_t>& rows, int batch_size);
+
+// The same in float64 on ctx's device, as the evaluation takes them; a head that is not asked for stays null.
+enum class Heads { kEmbeddings, kAll };
+class EncodedPairs {
+ public:
+  EncodedPairs() = default;
+  EncodedPairs(Context& ctx, DualEncoder<float>& model, const Dataset& dataset,
+               const std::vector<std::int64_t>& rows, int batch_size, Heads heads);
+  int size() const { return n_; }
+  HeadArrays music() const { return music_.arrays(n_, d_); }
+  HeadArrays emotion() const { return emotion_.arrays(n_, d_); }
+
+ private:
+  struct View {
+    Tensor<double> embedding, mean, log_variance;
+    HeadArrays arrays(int n, int d) const {
+      return {.n = n,
+              .d = d,
+              .embedding = embedding.data(),
+              .mean = mean.data(),
+              .log_variance = log_variance.data()};
+    }
+  };
+  int n_ = 0, d_ = 0;
+  View music_, emotion_;
+};
 
 }  // namespace emer

@@ -8,10 +8,6 @@
 namespace emer {
 namespace {
 
-std::vector<double> widened(const std::vector<float>& values) {
-  return {values.begin(), values.end()};
-}
-
 // Batches as in training: one of a single song joins its predecessor.
 LossValues mean_loss(Context& ctx, DualEncoder<float>& model, const PreparedData& data,
                      const std::vector<std::int64_t>& rows, const Config& config) {
@@ -33,28 +29,28 @@ LossValues mean_loss(Context& ctx, DualEncoder<float>& model, const PreparedData
 
 }  // namespace
 
-EvaluationInputs evaluation_inputs(const EncodedRows& train, const EncodedRows& ranked) {
-  EvaluationInputs inputs;
-  inputs.train_n = train.n;
-  inputs.train_music_embedding = widened(train.music_embedding);
-  inputs.train_emotion_embedding = widened(train.emotion_embedding);
-  inputs.music = {ranked.n, ranked.d, widened(ranked.music_embedding), widened(ranked.music_mean),
-                  widened(ranked.music_log_variance)};
-  inputs.emotion = {ranked.n, ranked.d, widened(ranked.emotion_embedding), widened(ranked.emotion_mean),
-                    widened(ranked.emotion_log_variance)};
-  return inputs;
+EvaluationResult evaluate_songs(Context& ctx, DualEncoder<float>& model, const PreparedData& data,
+                                const std::vector<std::int64_t>& rows, const Config& config,
+                                const EvalOptions& options) {
+  EncodedPairs train;
+  if (options.lambda > 0.0)
+    train = EncodedPairs(ctx, model, data.dataset, data.train, config.train.batch_size, Heads::kEmbeddings);
+  const EncodedPairs ranked(ctx, model, data.dataset, rows, config.train.batch_size, Heads::kAll);
+  return evaluate_retrieval(ctx,
+                            EvaluationArrays{.train_n = train.size(),
+                                             .train_music_embedding = train.music().embedding,
+                                             .train_emotion_embedding = train.emotion().embedding,
+                                             .music = ranked.music(),
+                                             .emotion = ranked.emotion()},
+                            options);
 }
 
 ValidationResult validate(Context& ctx, DualEncoder<float>& model, const PreparedData& data,
                           const std::vector<std::int64_t>& rows, const Config& config) {
   EvalOptions options = config.eval;
   options.bootstrap = 0;
-  EncodedRows train;
-  if (options.lambda > 0.0)
-    train = encode_rows(ctx, model, data.dataset, data.train, config.train.batch_size);
-  const EncodedRows ranked = encode_rows(ctx, model, data.dataset, rows, config.train.batch_size);
   ValidationResult result;
-  result.retrieval = evaluate_retrieval(ctx, evaluation_inputs(train, ranked), options);
+  result.retrieval = evaluate_songs(ctx, model, data, rows, config, options);
   result.loss = mean_loss(ctx, model, data, rows, config);
   return result;
 }

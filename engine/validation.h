@@ -12,8 +12,10 @@
 
 namespace emer {
 
-// Encoded training pairs and the pairs that are ranked, as evaluate_retrieval() takes them.
-EvaluationInputs evaluation_inputs(const EncodedRows& train, const EncodedRows& ranked);
+// Retrieval among the given songs, the CCA fitted on data.train; all on ctx's device.
+EvaluationResult evaluate_songs(Context& ctx, DualEncoder<float>& model, const PreparedData& data,
+                                const std::vector<std::int64_t>& rows, const Config& config,
+                                const EvalOptions& options);
 
 struct ValidationResult {
   EvaluationResult retrieval;  // without bootstrap intervals

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/device.h"
 #include "core/file.h"
 #include "core/safetensors.h"
 #include "engine/baselines.h"
@@ -68,7 +69,7 @@ void evaluate_inputs(const Options& o) {
     side->n = n;
     side->d = d;
   }
-  Context ctx;
+  Context ctx(choose_device(report.config.device));
   report.result = evaluate_retrieval(ctx, in, eval);
   report.songs = n;
   report.train_songs = in.train_n;
@@ -127,11 +128,6 @@ void evaluate_checkpoint(const Options& o) {
                                           : o.split == "validation" ? data.validation
                                                                     : data.test;
   if (rows.empty()) fail_usage("the checkpoint's split has no {} songs; choose another --split", o.split);
-  const auto encode = [&](const std::vector<std::int64_t>& which) {
-    return encode_rows(*session.context, *session.model, data.dataset, which,
-                       session.config.train.batch_size);
-  };
-  const EvalOptions& eval = session.config.eval;
   EvaluationReport report;
   report.source = session.checkpoint;
   report.data = session.config.data.path;
@@ -140,8 +136,8 @@ void evaluate_checkpoint(const Options& o) {
   report.songs = static_cast<int>(rows.size());
   report.train_songs = static_cast<int>(data.train.size());
   report.config = session.config;
-  const EncodedRows train = eval.lambda > 0.0 ? encode(data.train) : EncodedRows{};
-  report.result = evaluate_retrieval(*session.context, evaluation_inputs(train, encode(rows)), eval);
+  report.result =
+      evaluate_songs(*session.context, *session.model, data, rows, session.config, session.config.eval);
   if (o.baselines) add_baselines(report, data, rows);
   print(report, o.json);
   const std::string file = o.split == "test" ? "evaluation.json" : "evaluation." + o.split + ".json";

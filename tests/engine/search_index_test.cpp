@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "engine/encode.h"
 #include "engine/evaluation.h"
 #include "engine/validation.h"
 #include "tests/engine/run_support.h"
@@ -45,12 +44,8 @@ TEST_P(SearchIndexTest, PartnersPlaceIsItsRankInTheEvaluation) {
       untrained(test::small_data(folder_, GetParam()),
                 GetParam() ? std::vector<std::string>{"model.music.kind=bigru"} : std::vector<std::string>{});
   const std::vector<std::int64_t>& test_rows = session.data.test;
-  const auto encode = [&](const std::vector<std::int64_t>& rows) {
-    return encode_rows(*session.context, *session.model, session.data.dataset, rows, 10);
-  };
-  const EvaluationResult evaluation =
-      evaluate_retrieval(*session.context, evaluation_inputs(encode(session.data.train), encode(test_rows)),
-                         session.config.eval);
+  const EvaluationResult evaluation = evaluate_songs(*session.context, *session.model, session.data,
+                                                     test_rows, session.config, session.config.eval);
   SearchIndex index(session, test_rows);
   const int all = static_cast<int>(test_rows.size());
   const Dataset raw = load_dataset(session.config.data.path);

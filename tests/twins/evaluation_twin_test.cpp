@@ -6,7 +6,9 @@
 #include "core/check.h"
 #include "core/safetensors.h"
 #include "engine/evaluation.h"
+#include "engine/validation.h"
 #include "tests/engine/related_pairs.h"
+#include "tests/engine/run_support.h"
 #include "tests/support/compare.h"
 #include "tests/support/device_run.h"
 #include "tests/support/golden.h"
@@ -122,6 +124,45 @@ TEST_F(EvaluationTwin, ErrorsOfTheCpu) {
   same(test::related_pairs(1, 20, 4, 31), {}, ErrorKind::kRunFailed);
   o.lambda = 1.5;
   same(test::related_pairs(30, 20, 4, 31), o, ErrorKind::kUsage);
+}
+
+// Heads stay where they were encoded: the same floats as encode_rows() copies to the host, and their ranks.
+TEST_F(EvaluationTwin, SongsAreRankedWhereTheyWereEncoded) {
+  const test::TemporaryFolder folder;
+  const Config config = test::small_config(test::small_data(folder), {"model.emotion.kind=mlp"});
+  const PreparedData data = prepare_data(config);
+  for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kCuda}) {
+    Context ctx(kind);
+    DualEncoder<float> model(ctx, config, input_shape(data.dataset));
+    model.initialise(ctx, 5);
+    const EncodedRows rows = encode_rows(ctx, model, data.dataset, data.validation, 3);
+    const EncodedPairs pairs(ctx, model, data.dataset, data.validation, 3, Heads::kAll);
+    const auto expect_same = [&](const double* got, const std::vector<float>& want) {
+      std::vector<double> host(want.size());
+      copy_to_host(ctx, host.data(), got, host.size() * sizeof(double));
+      EXPECT_EQ(host, std::vector<double>(want.begin(), want.end()));
+    };
+    expect_same(pairs.music().embedding, rows.music_embedding);
+    expect_same(pairs.music().mean, rows.music_mean);
+    expect_same(pairs.music().log_variance, rows.music_log_variance);
+    expect_same(pairs.emotion().embedding, rows.emotion_embedding);
+    expect_same(pairs.emotion().mean, rows.emotion_mean);
+    expect_same(pairs.emotion().log_variance, rows.emotion_log_variance);
+
+    const auto wide = [](const std::vector<float>& v) { return std::vector<double>(v.begin(), v.end()); };
+    const EncodedRows train = encode_rows(ctx, model, data.dataset, data.train, 10);
+    const EvaluationInputs in{.train_n = train.n,
+                              .train_music_embedding = wide(train.music_embedding),
+                              .train_emotion_embedding = wide(train.emotion_embedding),
+                              .music = {rows.n, rows.d, wide(rows.music_embedding), wide(rows.music_mean),
+                                        wide(rows.music_log_variance)},
+                              .emotion = {rows.n, rows.d, wide(rows.emotion_embedding),
+                                          wide(rows.emotion_mean), wide(rows.emotion_log_variance)}};
+    const EvaluationResult want = on_cpu(in, config.eval),
+                           got = evaluate_songs(ctx, model, data, data.validation, config, config.eval);
+    EXPECT_EQ(got.m2e.ranks, want.m2e.ranks);
+    EXPECT_EQ(got.e2m.ranks, want.e2m.ranks);
+  }
 }
 
 }  // namespace
