@@ -64,12 +64,7 @@ DeviceKind choose_device(const std::string& request, std::string* why) {
     reason = "cpu: asked for";
   } else if (request == "cuda" || request == "auto") {
     const DeviceReport report = report_devices();
-    if (!kCudaTwinsComplete) {
-      if (request == "cuda")
-        fail(ErrorKind::kDevice,
-             "device: cuda was asked for, but this version trains on the CPU only; use device: cpu");
-      reason = "cpu: this version has no CUDA training step yet (CUDA: " + report.cuda_status + ")";
-    } else if (!report.cuda_devices.empty()) {
+    if (!report.cuda_devices.empty()) {
       kind = DeviceKind::kCuda;
       reason = "cuda: " + report.cuda_devices.front();
     } else if (request == "cuda") {

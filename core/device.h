@@ -16,10 +16,6 @@ inline constexpr bool kWithCuda = false;
 
 enum class DeviceKind { kCpu, kCuda };
 
-// False until every op of a training step has its CUDA twin; until then `auto` takes the CPU and `cuda` is
-// refused.
-inline constexpr bool kCudaTwinsComplete = false;
-
 const char* name_of(DeviceKind kind);
 
 // 64-byte aligned on the CPU (one cache line, one AVX-512 register), 256-byte aligned on CUDA. Throws

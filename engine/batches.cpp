@@ -32,6 +32,19 @@ Batches Batches::scheduled(std::vector<std::vector<std::int64_t>> batches, std::
   return b;
 }
 
+Batches::Range Batches::range(std::int64_t index) const {
+  EMER_CHECK(index >= 0 && index < per_epoch_, "batch {} does not exist", index);
+  if (is_scheduled()) {
+    Range range;
+    for (std::int64_t k = 0; k < index; ++k)
+      range.first += static_cast<std::int64_t>(schedule_[static_cast<std::size_t>(k)].size());
+    range.count = static_cast<std::int64_t>(schedule_[static_cast<std::size_t>(index)].size());
+    return range;
+  }
+  const std::int64_t begin = index * batch_size_;
+  return {begin, (index + 1 == per_epoch_ ? songs_ : begin + batch_size_) - begin};
+}
+
 std::vector<std::int64_t> Batches::batch(std::int64_t epoch, std::int64_t index) {
   EMER_CHECK(epoch >= 1 && index >= 0 && index < per_epoch_, "batch {} of epoch {} does not exist", index,
              epoch);
@@ -41,9 +54,8 @@ std::vector<std::int64_t> Batches::batch(std::int64_t epoch, std::int64_t index)
     order_ = shuffled_indices(songs_, random);
     order_epoch_ = epoch;
   }
-  const std::int64_t begin = index * batch_size_;
-  const std::int64_t end = index + 1 == per_epoch_ ? songs_ : begin + batch_size_;
-  return {order_.begin() + begin, order_.begin() + end};
+  const Range at = range(index);
+  return {order_.begin() + at.first, order_.begin() + at.first + at.count};
 }
 
 std::vector<std::vector<std::int64_t>> parse_schedule(std::string_view text, const std::string& label,

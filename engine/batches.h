@@ -24,6 +24,12 @@ class Batches {
   // Batches that a pass over the songs takes, for learning-rate schedules: per_epoch() unless scheduled.
   std::int64_t per_pass() const { return per_pass_; }
   bool merges_last() const { return merges_last_; }
+  // Where batch `index` stands in the epoch's order, or in the schedule's batches one behind the other.
+  struct Range {
+    std::int64_t first = 0;
+    std::int64_t count = 0;
+  };
+  Range range(std::int64_t index) const;
   // Positions in the training part; epoch counts from 1, index from 0.
   std::vector<std::int64_t> batch(std::int64_t epoch, std::int64_t index);
 

@@ -341,4 +341,18 @@ void apply_overrides(Config& config, const std::vector<std::string>& overrides) 
   config = changed;
 }
 
+Precision product_precision(TrainConfig::Precision precision) {
+  switch (precision) {
+    case TrainConfig::Precision::kFp32:
+      return Precision::kFp32;
+    case TrainConfig::Precision::kTf32:
+      return Precision::kTf32;
+    case TrainConfig::Precision::kBf16:
+      return Precision::kBf16;
+    case TrainConfig::Precision::kFp16:
+      break;
+  }
+  fail_usage("train.precision: fp16 needs loss scaling, which this version lacks; use bf16");
+}
+
 }  // namespace emer

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/context.h"
 #include "data/split.h"
 #include "engine/eval_options.h"
 #include "layers/encoder.h"
@@ -76,6 +77,7 @@ struct TrainConfig {
   double clip_norm = 0.0;       // 0 = off
   double ema = 0.0;             // decay of the moving average of the weights; 0 = off
   std::int64_t seed = 1;
+  bool cuda_graph = true;
   enum class Precision { kFp32, kTf32, kBf16, kFp16 } precision = Precision::kFp32;
   int validate_every = 1;  // epochs
   int patience = 0;        // validations without improvement; 0 = off
@@ -94,6 +96,9 @@ struct Config {
   std::string device = "auto";
   int threads = 0;  // 0 = all
 };
+
+// How the context multiplies. kFp16 has no products: Error(kUsage).
+Precision product_precision(TrainConfig::Precision precision);
 
 // The file, then each "a.b.c=value" of `overrides` in order (the value is YAML). Explicit keys win over
 // `compat` in any order. Throws Error(kUsage) with "file:line:column: …" (or the --set text) for unknown keys

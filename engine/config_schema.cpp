@@ -188,8 +188,12 @@ void add_train(std::vector<Key>& k) {
                "moving average of the weights, used by evaluation and `best`; 0 = off", ""});
   k.push_back({"train.seed", EMER_INT(train.seed, 0, std::numeric_limits<std::int64_t>::max()), "-",
                "weights, shuffles, dropout", ""});
-  k.push_back({"train.precision", EMER_CHOICE(train.precision, "fp32", "tf32", "bf16", "fp16"), "-",
-               "arithmetic of matrix products; this version's CPU side knows fp32 only", ""});
+  k.push_back(
+      {"train.precision", EMER_CHOICE(train.precision, "fp32", "tf32", "bf16", "fp16"), "-",
+       "operands of matrix products on CUDA; weights, sums and optimiser stay fp32; the CPU knows fp32 only",
+       ""});
+  k.push_back({"train.cuda_graph", BoolField{EMER_AT(train.cuda_graph)}, "-",
+               "CUDA: record a step once per batch size and replay it; false to debug", ""});
   k.push_back({"train.validate_every", EMER_INT(train.validate_every, 1, kIntMax), "epochs",
                "between validations, if there is a validation part", ""});
   k.push_back({"train.early_stopping.patience", EMER_INT(train.patience, 0, kIntMax), "validations",

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/prepared_data.h"
+#include "kernels/gather_rows.h"
 
 namespace emer {
 
@@ -38,10 +39,43 @@ void BatchGather<Real>::fill(Context& ctx, View& view, const std::vector<float>&
   }
   view.device.resize(ctx, {static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(used)});
   view.device.from_host(ctx, view.host);
+  if (sequence) {
+    view.device_lengths.resize(ctx, {static_cast<std::int64_t>(rows.size())});
+    view.device_lengths.from_host(ctx, view.lengths);
+  }
   view.input = {.values = view.device.data(),
-                .lengths = sequence ? view.lengths.data() : nullptr,
+                .lengths = sequence ? view.device_lengths.data() : nullptr,
                 .n = static_cast<int>(rows.size()),
                 .steps = sequence ? kept : 0};
+}
+
+template <class Real>
+void BatchGather<Real>::gather(Context& ctx, const ResidentData& data, const DeviceRows& rows,
+                               EncoderKind music, EncoderKind emotion) {
+  pick(ctx, music_, data.music(), rows, music);
+  pick(ctx, emotion_, data.emotion(), rows, emotion);
+}
+
+template <class Real>
+void BatchGather<Real>::pick(Context& ctx, View& view, const ResidentView& all, const DeviceRows& rows,
+                             EncoderKind kind) {
+  const bool sequence = kind == EncoderKind::kBiGru;
+  const std::int64_t used = std::int64_t{std::max(all.steps, 1)} * all.width;
+  view.device.resize(ctx, {rows.n, used});
+  if (sequence) view.device_lengths.resize(ctx, {rows.n});
+  gather_rows<Real>(ctx, {.n = rows.n,
+                          .stored = used,
+                          .used = used,
+                          .table = all.values,
+                          .lengths = sequence ? all.lengths : nullptr,
+                          .rows = rows.rows,
+                          .scalars = rows.scalars,
+                          .out = view.device.data(),
+                          .out_lengths = sequence ? view.device_lengths.data() : nullptr});
+  view.input = {.values = view.device.data(),
+                .lengths = sequence ? view.device_lengths.data() : nullptr,
+                .n = rows.n,
+                .steps = sequence ? all.steps : 0};
 }
 
 template class BatchGather<float>;

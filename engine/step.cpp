@@ -6,17 +6,23 @@
 
 namespace emer {
 
+namespace {
+
 template <class Real>
-void TrainingStep<Real>::forward(Context& ctx, DualEncoder<Real>& model, const Dataset& dataset,
-                                 std::span<const std::int64_t> rows, DropoutKey dropout) {
+void zero_gradients(Context& ctx, DualEncoder<Real>& model) {
   for (Parameter<Real>* p : model.parameters()) p->gradient.zero(ctx);
-  batch_.gather(ctx, dataset, rows, model.music().config().kind, model.emotion().config().kind);
+}
+
+}  // namespace
+
+template <class Real>
+void TrainingStep<Real>::forward(Context& ctx, DualEncoder<Real>& model, int rows, DropoutKey dropout) {
   dropout.view = 0;
   const HeadOutputs<Real> music = model.music().forward(ctx, batch_.music(), dropout);
   dropout.view = 1;
   const HeadOutputs<Real> emotion = model.emotion().forward(ctx, batch_.emotion(), dropout);
 
-  const auto n = static_cast<std::int64_t>(rows.size());
+  const std::int64_t n = rows;
   const std::int64_t d = model.embedding_dim();
   const bool cca = options_.lambda > 0.0, kl = options_.lambda < 1.0;
   const auto buffer = [&](int index, bool wanted) -> Real* {
@@ -42,22 +48,40 @@ void TrainingStep<Real>::forward(Context& ctx, DualEncoder<Real>& model, const D
 }
 
 template <class Real>
+void TrainingStep<Real>::backward(Context& ctx, DualEncoder<Real>& model) {
+  model.music().backward(ctx, {heads_.music_embedding, heads_.music_mean, heads_.music_log_variance});
+  model.emotion().backward(ctx, {heads_.emotion_embedding, heads_.emotion_mean, heads_.emotion_log_variance});
+}
+
+template <class Real>
 LossValues TrainingStep<Real>::forward_backward(Context& ctx, DualEncoder<Real>& model,
                                                 const Dataset& dataset, std::span<const std::int64_t> rows,
                                                 DropoutKey dropout) {
-  forward(ctx, model, dataset, rows, dropout);
-  model.music().backward(ctx, {heads_.music_embedding, heads_.music_mean, heads_.music_log_variance});
-  model.emotion().backward(ctx, {heads_.emotion_embedding, heads_.emotion_mean, heads_.emotion_log_variance});
+  zero_gradients(ctx, model);
+  batch_.gather(ctx, dataset, rows, model.music().config().kind, model.emotion().config().kind);
+  forward(ctx, model, static_cast<int>(rows.size()), dropout);
+  backward(ctx, model);
   return model.loss().read_values(ctx);
 }
 
 template <class Real>
 LossValues TrainingStep<Real>::loss(Context& ctx, DualEncoder<Real>& model, const Dataset& dataset,
                                     std::span<const std::int64_t> rows) {
-  forward(ctx, model, dataset, rows, DropoutKey{});
+  zero_gradients(ctx, model);
+  batch_.gather(ctx, dataset, rows, model.music().config().kind, model.emotion().config().kind);
+  forward(ctx, model, static_cast<int>(rows.size()), DropoutKey{});
   const LossValues values = model.loss().read_values(ctx);
   for (Parameter<Real>* p : model.loss().parameters()) p->gradient.zero(ctx);
   return values;
+}
+
+template <class Real>
+void TrainingStep<Real>::accumulate_gradients(Context& ctx, DualEncoder<Real>& model,
+                                              const ResidentData& data, const DeviceRows& rows,
+                                              DropoutKey dropout) {
+  batch_.gather(ctx, data, rows, model.music().config().kind, model.emotion().config().kind);
+  forward(ctx, model, rows.n, dropout);
+  backward(ctx, model);
 }
 
 template <class Real>

@@ -23,9 +23,14 @@ class TrainingStep {
   LossValues loss(Context& ctx, DualEncoder<Real>& model, const Dataset& dataset,
                   std::span<const std::int64_t> rows);
 
+  // The same over rows that only the device knows. ACCUMULATES into the parameters' gradients and waits for
+  // nothing: the values stay in model.loss().
+  void accumulate_gradients(Context& ctx, DualEncoder<Real>& model, const ResidentData& data,
+                            const DeviceRows& rows, DropoutKey dropout);
+
  private:
-  void forward(Context& ctx, DualEncoder<Real>& model, const Dataset& dataset,
-               std::span<const std::int64_t> rows, DropoutKey dropout);
+  void forward(Context& ctx, DualEncoder<Real>& model, int n, DropoutKey dropout);
+  void backward(Context& ctx, DualEncoder<Real>& model);
   LossOptions options_;
   BatchGather<Real> batch_;
   Tensor<Real> gradients_[6];

@@ -18,6 +18,7 @@
 #include "core/parallel.h"
 #include "engine/batches.h"
 #include "engine/checkpoint.h"
+#include "engine/device_steps.h"
 #include "engine/environment.h"
 #include "engine/metrics.h"
 #include "engine/optimizer.h"
@@ -38,8 +39,7 @@ constexpr double kUnsavedPerSave = 50.0;
 
 void check_config(const Config& config) {
   const TrainConfig& t = config.train;
-  if (t.precision != TrainConfig::Precision::kFp32)
-    fail_usage("train.precision: this version computes in fp32 only; tf32, bf16 and fp16 need the CUDA side");
+  static_cast<void>(product_precision(t.precision));
   if (t.patience > 0 && config.data.split.validation == 0.0 && config.data.split.method != "file")
     fail_usage(
         "train.early_stopping.patience is {}, but there is no validation part; set data.split.validation",
@@ -84,6 +84,9 @@ class Run {
   std::int64_t total_steps() const;
   bool finished() const;
   void one_step();
+  void device_window();
+  std::vector<PlannedStep> plan_window() const;
+  void finish_step(const StepMetrics& metrics);
   void end_of_epoch();
   void validate_epoch(std::int64_t epoch);
   void save(const std::string& name);
@@ -93,6 +96,7 @@ class Run {
   const TrainRequest& request_;
   Config config_;
   std::string checkpoints_;
+  std::string device_choice_;  // which device, and why
   std::unique_ptr<Context> ctx_;
   PreparedData data_;
   std::unique_ptr<DualEncoder<float>> model_;
@@ -100,6 +104,8 @@ class Run {
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<Batches> batches_;
   TrainingStep<float> step_;
+  std::unique_ptr<DeviceSteps> device_steps_;  // CUDA
+  std::int64_t window_ = 1;                    // steps of the next window
   TrainingState state_;
   std::unique_ptr<MetricsLog> log_;
   std::unique_ptr<Progress> progress_;
@@ -123,7 +129,10 @@ void Run::open() {
     fail_usage("{} already has checkpoints; use --resume to go on, or another --run folder",
                request_.run_folder);
   }
-  ctx_ = std::make_unique<Context>(choose_device(config_.device));
+  ctx_ = std::make_unique<Context>(choose_device(config_.device, &device_choice_));
+  if (config_.train.precision != TrainConfig::Precision::kFp32 && !ctx_->on_cuda())
+    fail_usage("train.precision: the CPU computes in fp32 only; tf32 and bf16 need device: cuda");
+  ctx_->set_precision(product_precision(config_.train.precision));
 
   if (request_.resume) {
     const StoredStandardisation stored = load_standardisation(checkpoint);
@@ -155,6 +164,9 @@ void Run::open() {
   optimizer_ = std::make_unique<Optimizer>(*ctx_, parameters_, config_.train);
   if (request_.resume) restore(checkpoint);
   state_.schedule_batches = batches_->is_scheduled() ? batches_->per_epoch() : 0;
+
+  if (ctx_->on_cuda())
+    device_steps_ = std::make_unique<DeviceSteps>(*ctx_, config_, *model_, *optimizer_, *batches_, data_);
 
   make_folders(checkpoints_);
   remove_stale_temporaries(request_.run_folder);
@@ -195,9 +207,11 @@ void Run::write_run_files() const {
 
 void Run::notes() {
   const auto songs = static_cast<std::int64_t>(data_.train.size());
-  progress_->note(fmt::format("{}: {} songs to train on, {} to validate, {} to test; device {}, {} threads",
+  progress_->note(fmt::format("{}: {} songs to train on, {} to validate, {} to test; device {}; {} threads",
                               request_.run_folder, songs, data_.validation.size(), data_.test.size(),
-                              name_of(ctx_->device()), thread_count()));
+                              device_choice_, thread_count()));
+  if (device_steps_ && !device_steps_->why_not_recorded().empty())
+    progress_->note("note: steps are not recorded in CUDA graphs: " + device_steps_->why_not_recorded());
   if (batches_->merges_last())
     progress_->note(
         fmt::format("note: the last batch of each epoch would hold 1 song; it joins the one before, which "
@@ -256,18 +270,74 @@ void Run::one_step() {
   ctx_->synchronize();
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
 
-  state_.step = t;
+  finish_step({.step = t,
+               .epoch = state_.epoch,
+               .loss = loss,
+               .learning_rate = rate,
+               .gradient_norm = norm,
+               .songs_per_second = static_cast<double>(rows.size()) / std::max(seconds, 1e-9)});
+}
+
+void Run::finish_step(const StepMetrics& metrics) {
+  state_.step = metrics.step;
   ++state_.position;
-  last_loss_ = loss;
-  const StepMetrics metrics{.step = t,
-                            .epoch = state_.epoch,
-                            .loss = loss,
-                            .learning_rate = rate,
-                            .gradient_norm = norm,
-                            .songs_per_second = static_cast<double>(rows.size()) / std::max(seconds, 1e-9)};
+  last_loss_ = metrics.loss;
   log_->write_step(metrics);
   progress_->step(metrics);
   if (state_.position == batches_->per_epoch()) end_of_epoch();
+}
+
+// Steps that need no look from the host between them: up to window_, and not past an epoch that ends in a validation
+// or a numbered checkpoint.
+std::vector<PlannedStep> Run::plan_window() const {
+  std::vector<PlannedStep> steps;
+  std::int64_t epoch = state_.epoch, position = state_.position;
+  const std::int64_t last = total_steps();
+  for (std::int64_t t = state_.step + 1; t <= last && static_cast<std::int64_t>(steps.size()) < window_;
+       ++t) {
+    steps.push_back({.epoch = epoch,
+                     .position = position,
+                     .t = t,
+                     .learning_rate = learning_rate_at(config_.train, t, batches_->per_pass(), last)});
+    if (++position < batches_->per_epoch()) continue;
+    const bool validates = !data_.validation.empty() && epoch % config_.train.validate_every == 0;
+    const bool saves = config_.train.checkpoint_every > 0 && epoch % config_.train.checkpoint_every == 0;
+    if (validates || saves) break;
+    ++epoch;
+    position = 0;
+  }
+  return steps;
+}
+
+void Run::device_window() {
+  const auto facts = [](const StepOutcome& outcome) {
+    return fmt::format("loss {}, cca {}, kl {}, gradient norm {}", outcome.loss.loss, outcome.loss.cca,
+                       outcome.loss.kl, outcome.gradient_norm);
+  };
+  const std::vector<PlannedStep> steps = plan_window();
+  if (save_is_due()) {
+    const StepOutcome next = device_steps_->look(steps.front());
+    if (!next.finite()) diverged(steps.front().t, steps.front().epoch, facts(next));
+    save("last");
+  }
+  const Clock::time_point begin = Clock::now();
+  const std::vector<StepOutcome> outcomes = device_steps_->run(steps);
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  // Long enough that the host's work between windows does not count, short enough to stop and save in time.
+  constexpr double kWindowSeconds = 0.1;
+  const double each = seconds / static_cast<double>(outcomes.size());
+  window_ = std::clamp<std::int64_t>(std::llround(kWindowSeconds / std::max(each, 1e-9)), 1,
+                                     std::min(2 * window_, DeviceSteps::kMaxWindow));
+  for (std::size_t k = 0; k < outcomes.size(); ++k) {
+    if (!outcomes[k].finite()) diverged(steps[k].t, steps[k].epoch, facts(outcomes[k]));
+    const auto songs = static_cast<double>(batches_->range(steps[k].position).count);
+    finish_step({.step = steps[k].t,
+                 .epoch = steps[k].epoch,
+                 .loss = outcomes[k].loss,
+                 .learning_rate = steps[k].learning_rate,
+                 .gradient_norm = outcomes[k].gradient_norm,
+                 .songs_per_second = songs / std::max(each, 1e-9)});
+  }
 }
 
 void Run::end_of_epoch() {
@@ -340,7 +410,10 @@ TrainResult Run::train() {
   const bool nothing_left = finished();
   if (nothing_left) progress_->note("nothing is left to do: the run is complete");
   while (!finished()) {
-    one_step();
+    if (device_steps_)
+      device_window();
+    else
+      one_step();
     if (!finished() && request_.should_stop && request_.should_stop()) {
       save("last");
       fail(ErrorKind::kStopped, "stopped by a signal after step {}; saved {}/last; go on with --resume",

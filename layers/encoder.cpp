@@ -98,7 +98,7 @@ HeadOutputs<Real> Encoder<Real>::forward(Context& ctx, const EncoderInput<Real>&
     EMER_CHECK(input.lengths && input.steps >= 1, "encoder: a recurrent encoder needs lengths and steps");
     x = e.gru->forward(ctx, input.n, input.steps, x, input.lengths, key.training);
   }
-  DropoutPlan plan{.seed = key.seed, .step = key.step, .view = key.view};
+  DropoutPlan plan{.seed = key.seed, .step = key.step, .view = key.view, .scalars = key.scalars};
   if (key.training) {
     plan.input_p = e.config.input_dropout;
     plan.p = e.config.dropout;

@@ -19,6 +19,7 @@
 #include "core/parameter.h"
 #include "kernels/gru.h"  // GruReset, GateActivation, GruKernel
 #include "kernels/linear.h"
+#include "kernels/step_scalars.h"
 
 namespace emer {
 
@@ -47,7 +48,8 @@ struct DropoutKey {
   bool training = false;  // false: no dropout, nothing kept for backward is required
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
-  std::uint64_t view = 0;  // 0 music, 1 emotion
+  std::uint64_t view = 0;                // 0 music, 1 emotion
+  const StepScalars* scalars = nullptr;  // device; its dropout_step replaces `step` where not null
 };
 
 template <class Real>

@@ -35,6 +35,7 @@ void Mlp<Real>::drop(Context& ctx, std::size_t layer, std::int64_t count, const 
                       .seed = plan_.seed,
                       .stream = dropout_stream(rank, plan_.view, layer),
                       .step = plan_.step,
+                      .scalars = plan_.scalars,
                       .p = drop_p(layer),
                       .x = x,
                       .y = y});

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/step_scalars.h"
 #include "layers/linear.h"
 
 namespace emer {
@@ -16,6 +17,7 @@ struct DropoutPlan {
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
   std::uint64_t view = 0;
+  const StepScalars* scalars = nullptr;  // kernels/dropout.h
 };
 
 template <class Real>

@@ -122,6 +122,11 @@ LossValues CompositeLoss<Real>::read_values(Context& ctx) {
 }
 
 template <class Real>
+const double* CompositeLoss<Real>::device_values() const {
+  return impl_->values.data();
+}
+
+template <class Real>
 std::string CompositeLoss<Real>::warning(int n) const {
   if (!impl_->has_cca() || impl_->options.cca.form != CcaForm::kExact || n > impl_->d) return {};
   return fmt::format(

@@ -99,6 +99,7 @@ class CompositeLoss {
   // with the rest of the step; read_values() waits for them.
   void evaluate(Context& ctx, const PairBatch<Real>& batch, const PairGradients<Real>& gradients);
   LossValues read_values(Context& ctx);
+  const double* device_values() const;  // device [2]: cca, kl of the last evaluate()
 
   // What to tell the user once about batches of n pairs, or nothing: exact CCA with n <= d.
   std::string warning(int n) const;

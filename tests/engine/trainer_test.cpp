@@ -147,7 +147,7 @@ TEST(Trainer, RefusesWhatWouldOverwriteOrMislead) {
                                        .resume = true,
                                        .schedule = test::golden("model_vector.schedule.json")}));
   const std::string fresh = folder / "fresh";
-  EXPECT_TRUE(refused({"train.precision", "fp32"},
+  EXPECT_TRUE(refused({"train.precision", "device: cuda"},
                       {.config = test::small_config(data, {"train.precision=bf16"}), .run_folder = fresh}));
   EXPECT_TRUE(
       refused({"model.music.kind", "conv encoder"},

@@ -16,6 +16,9 @@
 #include "core/context.h"
 #include "core/device.h"
 #include "core/tensor.h"
+#ifdef EMER_SIMT
+#include "tests/simt/runtime.h"
+#endif
 
 namespace emer::test {
 
@@ -91,6 +94,25 @@ class TwinTest : public ::testing::Test {
       FAIL() << reason << ", and EMER_REQUIRE_GPU=1 asks for one";
     GTEST_SKIP() << reason;
   }
+};
+
+// While one lives, the SIMT harness does not look at single accesses: for runs of many steps whose kernels other tests
+// have looked at. Nothing on a GPU.
+class UncheckedAccesses {
+ public:
+#ifdef EMER_SIMT
+  UncheckedAccesses() {
+    simt::set_checks(false);
+  }
+  ~UncheckedAccesses() {
+    simt::set_checks(true);
+  }
+#else
+  UncheckedAccesses() = default;
+  ~UncheckedAccesses() {}  // not trivial: a variable of it is used
+#endif
+  UncheckedAccesses(const UncheckedAccesses&) = delete;
+  UncheckedAccesses& operator=(const UncheckedAccesses&) = delete;
 };
 
 }  // namespace emer::test
