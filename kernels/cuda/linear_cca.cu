@@ -15,9 +15,10 @@ namespace emer::cuda {
 namespace {
 
 constexpr double kNoVariation = 1e-12;
-constexpr int kColumns = 32;  // of a block of the column sums, one per lane
-constexpr int kRows = 8;      // rows of it side by side
-constexpr int kChunks = 256;  // partial sums of a column, at most
+constexpr int kColumns = 32;           // of a block of the column sums, one per lane
+constexpr int kRows = 8;               // rows of it side by side
+constexpr int kChunks = 256;           // partial sums of a column, at most
+constexpr int kRowsAtATime = 1 << 14;  // of centred samples in scratch: enough for the products' full rate
 
 // (x - mean_x) (y - mean_y), by element of [n, d]; without y just x - mean_x, without means 0 for them.
 struct ColumnTerm {
@@ -85,13 +86,17 @@ __global__ void subtract_means(std::int64_t count, int d, const double* x, const
     out[i] = x[i] - mean[i % d];
 }
 
-// x - mean, [n, d] in scratch.
-double* centred(Context& ctx, int n, int d, const double* x, const double* mean) {
-  const std::int64_t count = std::int64_t{n} * d;
-  double* out = ctx.scratch<double>(static_cast<std::size_t>(count));
+// to = x - mean, [rows, d]
+void centre(Context& ctx, int rows, int d, const double* x, const double* mean, double* to) {
+  const std::int64_t count = std::int64_t{rows} * d;
   launch(ctx, {.name = "subtract_means", .grid = blocks_for(count), .block = kElementwiseBlock},
-         subtract_means, count, d, x, mean, out);
-  return out;
+         subtract_means, count, d, x, mean, to);
+}
+
+// part(first row, rows) over n rows, kRowsAtATime at a time.
+template <class Part>
+void in_parts(int n, const Part& part) {
+  for (int first = 0; first < n; first += kRowsAtATime) part(first, std::min(kRowsAtATime, n - first));
 }
 
 // One thread per element: row k of vectors[d, d] / sqrt(values[k] + ridge), floored as kernels/linear_cca.h says;
@@ -111,10 +116,11 @@ struct Product {
   double alpha = 1.0;
   const double* a = nullptr;
   const double* b = nullptr;
+  double beta = 0.0;
   double* c = nullptr;
 };
 
-// C[m, n] = alpha op(A) op(B), without row gaps.
+// C[m, n] = alpha op(A) op(B) + beta C, without row gaps.
 void multiply(Context& ctx, const Product& p) {
   matmul(ctx, {.transpose_a = p.transpose_a,
                .transpose_b = p.transpose_b,
@@ -126,27 +132,23 @@ void multiply(Context& ctx, const Product& p) {
                .lda = p.transpose_a ? p.m : p.k,
                .b = p.b,
                .ldb = p.transpose_b ? p.k : p.n,
+               .beta = p.beta,
                .c = p.c,
                .ldc = p.n,
                .input = MatmulType::kDouble,
                .output = MatmulType::kDouble});
 }
 
-// K' [d, d] in scratch, K'(X'X/(n-1) + ridge I)K = I.
-double* whitening(Context& ctx, int n, int d, double ridge, const double* x) {
-  const std::size_t cells = static_cast<std::size_t>(d) * static_cast<std::size_t>(d);
-  double* vectors = ctx.scratch<double>(cells);
+// Covariance S[d, d] -> K' [d, d], K'(S + ridge I)K = I.
+void whiten(Context& ctx, int d, double ridge, double* covariance) {
+  const ArenaScope scope(ctx);
   double* values = ctx.scratch<double>(static_cast<std::size_t>(d));
-  multiply(
-      ctx,
-      {.transpose_a = true, .m = d, .n = d, .k = n, .alpha = 1.0 / (n - 1), .a = x, .b = x, .c = vectors});
-  symmetric_eigen(ctx, d, vectors, values, vectors);
+  symmetric_eigen(ctx, d, covariance, values, covariance);
   launch(ctx,
          {.name = "scale_vectors",
-          .grid = blocks_for(static_cast<std::int64_t>(cells), kElementwiseBlock, INT32_MAX),
+          .grid = blocks_for(std::int64_t{d} * d, kElementwiseBlock, INT32_MAX),
           .block = kElementwiseBlock},
-         scale_vectors, d, ridge, values, vectors);
-  return vectors;
+         scale_vectors, d, ridge, values, covariance);
 }
 
 // One thread per column; aa, bb, ab, mean_a, mean_b [d].
@@ -180,17 +182,34 @@ void linear_cca_fit(Context& ctx, const LinearCcaFit& a) {
   const std::size_t cells = static_cast<std::size_t>(d) * static_cast<std::size_t>(d);
   column_means(ctx, n, d, a.x1, a.mean1);
   column_means(ctx, n, d, a.x2, a.mean2);
-  const double* c1 = centred(ctx, n, d, a.x1, a.mean1);
-  const double* c2 = centred(ctx, n, d, a.x2, a.mean2);
-  const double* k1 = whitening(ctx, n, d, a.ridge, c1);  // transposed, both
-  const double* k2 = whitening(ctx, n, d, a.ridge, c2);
+  const std::size_t part = static_cast<std::size_t>(std::min(n, kRowsAtATime)) * static_cast<std::size_t>(d);
+  double *c1 = ctx.scratch<double>(part), *c2 = ctx.scratch<double>(part);
+  double *k1 = ctx.scratch<double>(cells), *k2 = ctx.scratch<double>(cells),  // covariances, then K1' and K2'
+                                               *s12 = ctx.scratch<double>(cells);
+  in_parts(n, [&](int first, int rows) {
+    const std::int64_t at = std::int64_t{first} * d;
+    centre(ctx, rows, d, a.x1 + at, a.mean1, c1);
+    centre(ctx, rows, d, a.x2 + at, a.mean2, c2);
+    const auto add = [&](const double* left, const double* right, double* sum) {
+      multiply(ctx, {.transpose_a = true,
+                     .m = d,
+                     .n = d,
+                     .k = rows,
+                     .alpha = 1.0 / (n - 1),
+                     .a = left,
+                     .b = right,
+                     .beta = first == 0 ? 0.0 : 1.0,
+                     .c = sum});
+    };
+    add(c1, c1, k1);
+    add(c2, c2, k2);
+    add(c1, c2, s12);
+  });
+  whiten(ctx, d, a.ridge, k1);
+  whiten(ctx, d, a.ridge, k2);
 
-  double* s12 = ctx.scratch<double>(cells);
-  double* half = ctx.scratch<double>(cells);
-  double* left = ctx.scratch<double>(cells);
-  double* right = ctx.scratch<double>(cells);
-  multiply(ctx,
-           {.transpose_a = true, .m = d, .n = d, .k = n, .alpha = 1.0 / (n - 1), .a = c1, .b = c2, .c = s12});
+  double *half = ctx.scratch<double>(cells), *left = ctx.scratch<double>(cells),
+         *right = ctx.scratch<double>(cells);
   multiply(ctx, {.m = d, .n = d, .k = d, .a = k1, .b = s12, .c = half});
   multiply(ctx, {.transpose_b = true, .m = d, .n = d, .k = d, .a = half, .b = k2, .c = s12});
   svd(ctx, d, s12, left, a.correlations, right);
@@ -202,8 +221,17 @@ void linear_cca_fit(Context& ctx, const LinearCcaFit& a) {
 
 void linear_cca_project(Context& ctx, const LinearCcaProject& a) {
   const ArenaScope scope(ctx);
-  const double* c = centred(ctx, a.n, a.d, a.x, a.mean);
-  multiply(ctx, {.m = a.n, .n = a.directions, .k = a.d, .a = c, .b = a.w, .c = a.out});
+  double* c = ctx.scratch<double>(static_cast<std::size_t>(std::min(a.n, kRowsAtATime)) *
+                                  static_cast<std::size_t>(a.d));
+  in_parts(a.n, [&](int first, int rows) {
+    centre(ctx, rows, a.d, a.x + std::int64_t{first} * a.d, a.mean, c);
+    multiply(ctx, {.m = rows,
+                   .n = a.directions,
+                   .k = a.d,
+                   .a = c,
+                   .b = a.w,
+                   .c = a.out + std::int64_t{first} * a.directions});
+  });
 }
 
 void regression_lines(Context& ctx, const RegressionLines& r) {

@@ -59,6 +59,24 @@ TEST_F(LinearCcaTwin, FitEqualsTheCpuUpToSigns) {
   }
 }
 
+// More samples than are centred at a time (16384): sums of 16500 rounded terms that mostly cancel out.
+TEST_F(LinearCcaTwin, ManySamplesComeInParts) {
+  const Views v = related(16500, 3, 61);
+  const LinearCca want = fit(DeviceKind::kCpu, v, 1e-3), got = fit(DeviceKind::kCuda, v, 1e-3);
+  EXPECT_TRUE(test::near_relative(got.correlations, want.correlations, 1e-12));
+  Context ctx(DeviceKind::kCuda);
+  const OnDevice x(ctx, v.x1), mean(ctx, want.mean1), w(ctx, want.w1);
+  auto projected = test::DeviceArray<double>::poisoned(ctx, v.x1.size());
+  linear_cca_project(ctx, {.n = v.n,
+                           .d = v.d,
+                           .directions = v.d,
+                           .x = x.data(),
+                           .mean = mean.data(),
+                           .w = w.data(),
+                           .out = projected.data()});
+  EXPECT_TRUE(test::near_relative(projected.read(), project_first(want, v.x1, v.n), 1e-13));
+}
+
 TEST_F(LinearCcaTwin, FewSamplesAndConstantFeaturesStayFinite) {
   Views v = related(5, 12, 3);
   for (int i = 0; i < v.n; ++i) v.x1[i * v.d + 3] = 1e6, v.x2[i * v.d + 3] = 0.1;
