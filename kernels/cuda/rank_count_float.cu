@@ -37,6 +37,8 @@ constexpr int kRows = kQueries / kAcross,
 constexpr int kDepth = 16;                       // k in shared memory at a time
 constexpr int kPartial = 32;                     // terms of a partial sum
 constexpr int kStrip = 8;                        // tiles of candidates of a block
+// Pairs a query may leave open, by candidates; with more, all of its candidates are scored in double.
+constexpr int kOpenShare = 256, kOpenLeast = 64, kOpenMost = 512;
 constexpr int kRowsTogether = 8;  // rows of tiles of blocks that run side by side, for the L2 cache
 
 int padded(int width) {
@@ -448,7 +450,8 @@ void count_in_float(Context& ctx, const RankCount& a, const MatchTotals& m,
   const ArenaScope scope(ctx);
   const PairScores& s = a.scores;
   const std::size_t queries = static_cast<std::size_t>(s.queries);
-  OpenPairs open{.capacity = std::clamp(s.candidates / 1024, 64, 512), .count = a.left_open};
+  OpenPairs open{.capacity = std::clamp(s.candidates / kOpenShare, kOpenLeast, kOpenMost),
+                 .count = a.left_open};
   if (open.count == nullptr) open.count = ctx.scratch<int>(queries);
   open.candidate = ctx.scratch<int>(queries * static_cast<std::size_t>(open.capacity));
   launch(ctx, {.name = "clear_open", .grid = blocks_for(s.queries), .block = kElementwiseBlock}, clear_open,
