@@ -131,6 +131,7 @@ struct Run {
   std::vector<ReaderSet> reader_sets;
   std::uintptr_t arguments = 0;
   std::size_t argument_bytes = 0;
+  std::vector<std::unique_ptr<Cluster>> clusters;
   std::vector<Block*> live;  // blocks whose threads run now
 };
 extern Run g_run;
@@ -158,7 +159,18 @@ class Inside {
 void run_kernel(const LaunchSpec& spec);  // throws Fault
 [[noreturn]] void device_fault(const std::string& what, const void* program_counter = nullptr);
 std::string name_of_thread(const Thread& thread);
+std::string text_of(uint3 v);
+std::string site(const Thread& thread);  // where it waits
+std::string deadlock_message();
 void progress();  // some waiting loop may now end
+bool reverse_schedule();
+// Puts those of threads [begin, end) that wait so into the queue, in the order of the schedule.
+void make_ready(std::vector<Thread>& threads, unsigned begin, unsigned end, Wait from);
+// The running thread waits, or stands in the queue again: the next one runs.
+void leave(Thread& me);
+
+// device_calls.cpp: those who wait for this thread need not any more, or wait in vain
+void returned_from_kernel(Thread& me);
 
 // order.cpp: true where the recorded access happened before what `me` does now
 bool ordered(const Thread& me, const Access& earlier);

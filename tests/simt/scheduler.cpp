@@ -30,9 +30,7 @@ struct Scheduling {
   Schedule order = Schedule::kForward;
   std::mt19937_64 random;
   std::vector<std::unique_ptr<Block>> blocks;
-  std::vector<std::unique_ptr<Cluster>> clusters;
   Fiber* starting = nullptr;  // the fiber that runs fiber_main for the first time
-  long long clock = 0;
 };
 Scheduling& scheduling() {
   static Scheduling instance;
@@ -44,15 +42,6 @@ unsigned count_of(dim3 extent) {
 }
 uint3 position(unsigned linear, dim3 extent) {
   return {linear % extent.x, linear / extent.x % extent.y, linear / (extent.x * extent.y)};
-}
-std::string text_of(uint3 v) {
-  return "(" + std::to_string(v.x) + "," + std::to_string(v.y) + "," + std::to_string(v.z) + ")";
-}
-std::string site(const Thread& thread) {
-  return std::string(thread.file) + ":" + std::to_string(thread.line);
-}
-std::string at(const char* file, int line) {
-  return std::string(" at ") + file + ":" + std::to_string(line);
 }
 
 void make_current(Thread* thread) {
@@ -74,17 +63,6 @@ Thread* pick() {
   return next;
 }
 
-// Puts threads that may run again into the queue, in the order of the schedule.
-void make_ready(std::vector<Thread>& threads, unsigned begin, unsigned end, Wait from) {
-  const bool reverse = scheduling().order == Schedule::kReverse;
-  for (unsigned i = begin; i < end; ++i) {
-    Thread& thread = threads[reverse ? begin + end - 1 - i : i];
-    if (thread.wait != from) continue;
-    if (from != Wait::kNotStarted) thread.wait = Wait::kReady;
-    g_run.ready.push_back(&thread);
-  }
-}
-
 void fiber_main();
 
 void go_to(Fiber& from, Thread* next, bool forget) {
@@ -98,131 +76,6 @@ void go_to(Fiber& from, Thread* next, bool forget) {
   } else {
     switch_fiber(from, *next->fiber, forget);
   }
-}
-
-// The running thread waits, or stands in the queue again: the next one runs.
-void leave(Thread& me) {
-  Thread* next = pick();
-  if (next != &me) {
-    go_to(*me.fiber, next, false);
-  } else {
-    make_current(&me);
-  }
-}
-
-void complete_warp(Block& block, Warp& warp, unsigned first, unsigned mask, WarpOp op);
-
-// Lanes `mask` wait for the same operation: is that all of them that still run?
-void try_warp(Block& block, Warp& warp, unsigned first, const Thread& example) {
-  if ((example.mask & warp.live & ~warp.waiting) == 0)
-    complete_warp(block, warp, first, example.mask & warp.live, example.op);
-}
-
-template <class T>
-T combine(WarpOp op, T a, T b) {
-  switch (op) {
-    case WarpOp::kAdd:
-      return static_cast<T>(a + b);
-    case WarpOp::kMin:
-      return b < a ? b : a;
-    case WarpOp::kMax:
-      return a < b ? b : a;
-    case WarpOp::kAnd:
-      return static_cast<T>(a & b);
-    case WarpOp::kOr:
-      return static_cast<T>(a | b);
-    default:
-      return static_cast<T>(a ^ b);
-  }
-}
-
-void complete_warp(Block& block, Warp& warp, unsigned first, unsigned mask, WarpOp op) {
-  Thread* const lanes = block.threads.data() + first;
-  std::uint64_t common = 0;
-  bool started = false;
-  for (unsigned i = 0; i < 32; ++i) {
-    if ((mask >> i & 1) == 0) continue;
-    const std::uint64_t value = lanes[i].value;
-    switch (op) {
-      case WarpOp::kBallot:
-      case WarpOp::kAny:
-      case WarpOp::kAll:
-        common |= value << i;
-        break;
-      case WarpOp::kSync:
-      case WarpOp::kShuffle:
-      case WarpOp::kMatchAny:
-        break;
-      default:
-        common =
-            !started ? value
-            : lanes[i].number == Number::kSigned
-                ? detail::to_bits(combine(op, detail::from_bits<int>(common), detail::from_bits<int>(value)))
-                : detail::to_bits(
-                      combine(op, detail::from_bits<unsigned>(common), detail::from_bits<unsigned>(value)));
-        started = true;
-    }
-  }
-  if (op == WarpOp::kAny) common = common != 0 ? 1 : 0;
-  if (op == WarpOp::kAll) common = common == mask ? 1 : 0;
-  for (unsigned i = 0; i < 32; ++i) {
-    if ((mask >> i & 1) == 0) continue;
-    Thread& lane = lanes[i];
-    lane.result = common;
-    if (op == WarpOp::kShuffle) {
-      if ((mask >> lane.source & 1) == 0)
-        device_fault("shuffle: lane " + std::to_string(i) + " reads lane " + std::to_string(lane.source) +
-                     ", which takes no part, at " + site(lane));
-      lane.result = lanes[lane.source].value;
-    } else if (op == WarpOp::kMatchAny) {
-      lane.result = 0;
-      for (unsigned j = 0; j < 32; ++j)
-        if ((mask >> j & 1) != 0 && lanes[j].value == lane.value) lane.result |= 1u << j;
-    }
-  }
-  warp.waiting &= ~mask;
-  if (op == WarpOp::kSync) warp_synchronised(block, warp, first, mask);
-  progress();
-  const bool reverse = scheduling().order == Schedule::kReverse;
-  for (unsigned i = 0; i < 32; ++i) {
-    const unsigned lane = reverse ? 31 - i : i;
-    if ((mask >> lane & 1) == 0) continue;
-    lanes[lane].wait = Wait::kReady;
-    g_run.ready.push_back(&lanes[lane]);
-  }
-}
-
-void complete_cluster(Cluster& cluster) {
-  ++cluster.phase;
-  cluster.arrived = 0;
-  cluster_synchronised(cluster);
-  progress();
-  for (Block* block : cluster.blocks)
-    make_ready(block->threads, 0, static_cast<unsigned>(block->threads.size()), Wait::kCluster);
-}
-
-void finish(Thread& me) {
-  Block& block = *me.block;
-  Warp& warp = block.warp_of(me);
-  if (block.waiting != 0)
-    device_fault("barrier divergence: returns from the kernel while thread " + text_of(block.first->index) +
-                 " of the block waits in __syncthreads at " + site(*block.first));
-  me.wait = Wait::kDone;
-  --block.live;
-  warp.live &= ~(1u << me.lane);
-  progress();
-  const unsigned first = me.id / 32u * 32u;
-  for (unsigned i = 0; warp.waiting != 0 && i < 32; ++i)
-    if ((warp.waiting >> i & 1) != 0) try_warp(block, warp, first, block.threads[first + i]);
-  if (block.cluster != nullptr) {
-    --block.cluster->live;
-    if (me.cluster_phase > block.cluster->phase) --block.cluster->arrived;
-    if (block.cluster->live != 0 && block.cluster->arrived == block.cluster->live)
-      complete_cluster(*block.cluster);
-  }
-  // Distributed shared memory ends with its block.
-  if (block.live == 0 && g_run.together && g_run.spec->shared != 0)
-    set_addressable(block.window, g_run.spec->shared, false, false);
 }
 
 void fiber_main() {
@@ -241,7 +94,7 @@ void fiber_main() {
     }
     {
       const Inside inside;
-      finish(me);
+      returned_from_kernel(me);
     }
     Thread* next = pick();
     if (next != nullptr && next->wait == Wait::kNotStarted) {
@@ -309,24 +162,6 @@ void prepare_block(Block& block, std::size_t slot, std::uint32_t id, unsigned ra
   start_static_shared();
 }
 
-std::string deadlock_message() {
-  std::string text;
-  std::uint64_t waiting = 0;
-  for (const Block* block : g_run.live)
-    for (const Thread& thread : block->threads) {
-      if (thread.wait == Wait::kDone) continue;
-      if (++waiting > 3) continue;
-      const char* where = thread.wait == Wait::kBlock     ? "in __syncthreads"
-                          : thread.wait == Wait::kWarp    ? "in a warp operation"
-                          : thread.wait == Wait::kCluster ? "at the cluster barrier"
-                                                          : "spinning";
-      text += (text.empty() ? "" : "; ") + name_of_thread(thread) + " " + where;
-      if (thread.wait != Wait::kReady) text += " at " + site(thread);
-    }
-  return "deadlock: " + std::to_string(waiting) + " threads wait for ever: " + text +
-         (waiting > 3 ? "; …" : "");
-}
-
 // Runs the blocks that live now until all their threads have returned.
 void run_live() {
   const bool reverse = scheduling().order == Schedule::kReverse;
@@ -364,7 +199,7 @@ void run_blocks(const LaunchSpec& spec) {
                             : scheduling().order == Schedule::kReverse ? groups - 1 - g
                                                                        : g;
     g_run.live.clear();
-    scheduling().clusters.clear();
+    g_run.clusters.clear();
     for (unsigned i = 0; i < group; ++i) {
       unsigned id = chosen * group + i, rank = 0;
       Cluster* of = nullptr;
@@ -376,8 +211,8 @@ void run_blocks(const LaunchSpec& spec) {
         id = ((corner.z * spec.cluster.z + inner.z) * spec.grid.y + corner.y * spec.cluster.y + inner.y) *
                  spec.grid.x +
              corner.x * spec.cluster.x + inner.x;
-        if (rank == 0) scheduling().clusters.push_back(std::make_unique<Cluster>());
-        of = scheduling().clusters.back().get();
+        if (rank == 0) g_run.clusters.push_back(std::make_unique<Cluster>());
+        of = g_run.clusters.back().get();
       }
       Block& block = block_slot(i);
       prepare_block(block, i, id, rank, of);
@@ -397,6 +232,54 @@ void set_schedule(Schedule schedule, std::uint64_t seed) {
   const Lock lock(runtime_lock());
   scheduling().order = schedule;
   scheduling().random.seed(seed);
+}
+
+std::string text_of(uint3 v) {
+  return "(" + std::to_string(v.x) + "," + std::to_string(v.y) + "," + std::to_string(v.z) + ")";
+}
+std::string site(const Thread& thread) {
+  return std::string(thread.file) + ":" + std::to_string(thread.line);
+}
+
+void make_ready(std::vector<Thread>& threads, unsigned begin, unsigned end, Wait from) {
+  const bool reverse = scheduling().order == Schedule::kReverse;
+  for (unsigned i = begin; i < end; ++i) {
+    Thread& thread = threads[reverse ? begin + end - 1 - i : i];
+    if (thread.wait != from) continue;
+    if (from != Wait::kNotStarted) thread.wait = Wait::kReady;
+    g_run.ready.push_back(&thread);
+  }
+}
+
+void leave(Thread& me) {
+  Thread* next = pick();
+  if (next != &me) {
+    go_to(*me.fiber, next, false);
+  } else {
+    make_current(&me);
+  }
+}
+
+std::string deadlock_message() {
+  std::string text;
+  std::uint64_t waiting = 0;
+  for (const Block* block : g_run.live)
+    for (const Thread& thread : block->threads) {
+      if (thread.wait == Wait::kDone) continue;
+      if (++waiting > 3) continue;
+      const char* where = thread.wait == Wait::kBlock     ? "in __syncthreads"
+                          : thread.wait == Wait::kWarp    ? "in a warp operation"
+                          : thread.wait == Wait::kCluster ? "at the cluster barrier"
+                                                          : "spinning";
+      text += (text.empty() ? "" : "; ") + name_of_thread(thread) + " " + where;
+      if (thread.wait != Wait::kReady) text += " at " + site(thread);
+    }
+  return "deadlock: " + std::to_string(waiting) + " threads wait for ever: " + text +
+         (waiting > 3 ? "; …" : "");
+}
+
+bool reverse_schedule() {
+  return scheduling().order == Schedule::kReverse;
 }
 
 std::string name_of_thread(const Thread& thread) {
@@ -441,168 +324,6 @@ void run_kernel(const LaunchSpec& spec) {
   text += ", " + g_run.fault;
   if (g_run.fault_at != nullptr) text += ", at " + locate(static_cast<const char*>(g_run.fault_at) - 1);
   throw Fault(text);
-}
-
-// ---- what device code calls ---------------------------------------------------------------------------------------
-
-void yield() {
-  Thread* me = g_running;
-  if (me == nullptr) return;
-  if (++g_run.idle_yields > 1000 * (g_run.ready.size() + 2)) device_fault(deadlock_message());
-  if (g_run.ready.empty()) return;
-  const Inside inside;
-  g_run.ready.push_back(me);
-  leave(*me);
-}
-
-int block_barrier(BlockVote vote, int predicate, const char* file, int line) {
-  Thread* running = g_running;
-  if (running == nullptr) throw Fault("SIMT harness: __syncthreads outside a kernel" + at(file, line));
-  const Inside inside;
-  Thread& me = *running;
-  Block& block = *me.block;
-  me.file = file;
-  me.line = line;
-  if (block.live != block.threads.size())
-    device_fault("barrier divergence: __syncthreads" + at(file, line) + " after " +
-                 std::to_string(block.threads.size() - block.live) +
-                 " threads of the block returned from the kernel");
-  if (block.waiting == 0) {
-    block.first = &me;
-    block.vote = vote;
-    block.votes = 0;
-  } else if (block.first->line != line || std::strcmp(block.first->file, file) != 0 || block.vote != vote) {
-    device_fault("barrier divergence: __syncthreads" + at(file, line) + " while thread " +
-                 text_of(block.first->index) + " of the block waits at " + site(*block.first));
-  }
-  ++block.waiting;
-  block.votes += predicate != 0 ? 1 : 0;
-  me.wait = Wait::kBlock;
-  if (block.waiting == block.threads.size()) {
-    const int threads = static_cast<int>(block.threads.size());
-    const int result = vote == BlockVote::kCount ? block.votes
-                       : vote == BlockVote::kAnd ? (block.votes == threads ? 1 : 0)
-                       : vote == BlockVote::kOr  ? (block.votes != 0 ? 1 : 0)
-                                                 : 0;
-    for (Thread& thread : block.threads) thread.result = static_cast<std::uint64_t>(result);
-    block.waiting = 0;
-    block_synchronised(block);
-    progress();
-    make_ready(block.threads, 0, static_cast<unsigned>(threads), Wait::kBlock);
-  }
-  leave(me);
-  return static_cast<int>(me.result);
-}
-
-std::uint64_t warp_op(WarpOp op, unsigned mask, std::uint64_t value, int source, Number number,
-                      const char* file, int line) {
-  Thread* running = g_running;
-  if (running == nullptr) throw Fault("SIMT harness: a warp operation outside a kernel" + at(file, line));
-  const Inside inside;
-  Thread& me = *running;
-  Block& block = *me.block;
-  Warp& warp = block.warp_of(me);
-  const unsigned own = 1u << me.lane;
-  me.op = op;
-  me.mask = mask;
-  me.number = number;
-  me.source = source;
-  me.value = value;
-  me.file = file;
-  me.line = line;
-  if ((mask & own) == 0)
-    device_fault("warp divergence: lane " + std::to_string(me.lane) + " is not in its own mask" +
-                 at(file, line));
-  const unsigned first = me.id / 32u * 32u;
-  for (unsigned i = 0; warp.waiting != 0 && i < 32; ++i) {
-    if ((warp.waiting >> i & 1) == 0) continue;
-    const Thread& other = block.threads[first + i];
-    const bool together = (mask >> i & 1) != 0 || (other.mask & own) != 0;
-    if (together && (other.mask != mask || other.op != op))
-      device_fault("warp divergence: lane " + std::to_string(me.lane) + at(file, line) + " and lane " +
-                   std::to_string(i) + " at " + site(other) + " wait for each other in different operations");
-  }
-  warp.waiting |= own;
-  me.wait = Wait::kWarp;
-  try_warp(block, warp, first, me);
-  leave(me);
-  return me.result;
-}
-
-int lane() {
-  return g_running == nullptr ? 0 : g_running->lane;
-}
-
-void trap(const char* file, int line) {
-  device_fault("__trap" + at(file, line));
-}
-
-long long clock() {
-  return ++scheduling().clock;
-}
-
-void* dynamic_shared() {
-  return g_running == nullptr ? nullptr : reinterpret_cast<void*>(g_running->block->window);
-}
-
-std::size_t dynamic_shared_bytes() {
-  return g_run.spec == nullptr ? 0 : g_run.spec->shared;
-}
-
-unsigned cluster_rank() {
-  return g_running->block->rank;
-}
-
-unsigned cluster_size() {
-  return g_running->block->cluster == nullptr
-             ? 1
-             : static_cast<unsigned>(g_running->block->cluster->blocks.size());
-}
-
-void cluster_arrive(const char* file, int line) {
-  const Inside inside;
-  Thread& me = *g_running;
-  Block& block = *me.block;
-  if (block.cluster == nullptr) {  // a cluster of one
-    scheduling().clusters.push_back(std::make_unique<Cluster>());
-    block.cluster = scheduling().clusters.back().get();
-    block.cluster->blocks.push_back(&block);
-    block.cluster->live = block.live;
-  }
-  Cluster& cluster = *block.cluster;
-  if (me.cluster_phase != me.cluster_waits)
-    device_fault("cluster barrier: arrives twice without waiting" + at(file, line));
-  ++me.cluster_phase;
-  if (++cluster.arrived == cluster.live) complete_cluster(cluster);
-}
-
-void cluster_wait(const char* file, int line) {
-  const Inside inside;
-  Thread& me = *g_running;
-  me.file = file;
-  me.line = line;
-  if (me.block->cluster == nullptr || me.cluster_phase == me.cluster_waits)
-    device_fault("cluster barrier: waits without having arrived" + at(file, line));
-  Cluster& cluster = *me.block->cluster;
-  if (cluster.phase < me.cluster_phase) {
-    me.wait = Wait::kCluster;
-    leave(me);
-  }
-  me.cluster_waits = me.cluster_phase;
-  add_knowledge(me.known, cluster.known);
-}
-
-void* map_shared(const void* own, unsigned rank) {
-  const Inside inside;
-  Thread& me = *g_running;
-  const std::size_t offset = reinterpret_cast<std::uintptr_t>(own) - me.block->window;
-  if (offset > g_run.spec->shared)
-    device_fault("map_shared: not an address of the block's dynamic shared memory");
-  if (me.block->cluster == nullptr && rank == 0) return const_cast<void*>(own);
-  if (me.block->cluster == nullptr || rank >= me.block->cluster->blocks.size())
-    device_fault("map_shared: block " + std::to_string(rank) + " of a cluster of " +
-                 std::to_string(cluster_size()));
-  return reinterpret_cast<void*>(me.block->cluster->blocks[rank]->window + offset);
 }
 
 }  // namespace emer::simt
