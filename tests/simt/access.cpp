@@ -26,13 +26,15 @@ std::string who(const Access& access) {
 
 [[noreturn]] void race(const Access& other, bool other_wrote, bool i_write, bool atomic, std::uintptr_t at,
                        const void* pc) {
-  g_checked = nullptr;
-  const std::string own = std::string(atomic ? "atomic " : "") + (i_write ? "write" : "read");
-  const std::string before =
-      std::string((other.flags & kAtomic) != 0 ? "atomic " : "") + (other_wrote ? "write" : "read");
-  device_fault("race: " + own + " of " + describe_address(at) + " after a " + before + " by " + who(other) +
-                   ", with nothing that orders them",
-               pc);
+  device_fault(
+      [&] {
+        const std::string own = std::string(atomic ? "atomic " : "") + (i_write ? "write" : "read");
+        const std::string before =
+            std::string((other.flags & kAtomic) != 0 ? "atomic " : "") + (other_wrote ? "write" : "read");
+        return "race: " + own + " of " + describe_address(at) + " after a " + before + " by " + who(other) +
+               ", with nothing that orders them";
+      },
+      pc);
 }
 
 // A read that neither replaces the recorded one nor is covered by it: the record becomes one of several readers.
@@ -162,14 +164,17 @@ void check_static(Thread& me, Shadow& shadow, std::uintptr_t at, std::size_t byt
   if (!write && is_builtin(at)) return;
   for (const Constant& range : constants())
     if (at >= range.begin && at + bytes <= range.end) {
-      if (write) device_fault("write to constant memory", pc);
+      if (write) device_fault([&] { return std::string("write to constant memory"); }, pc);
       return;
     }
   if (g_run.together)
     device_fault(
-        "static __shared__ memory in a kernel whose blocks live at once: the harness has one copy of it, use "
-        "dynamic "
-        "shared memory",
+        [&] {
+          return std::string(
+              "static __shared__ memory in a kernel whose blocks live at once: the harness has one copy of "
+              "it, use "
+              "dynamic shared memory");
+        },
         pc);
   const std::size_t offset = at - shadow.base;
   const std::size_t first = offset / 4, last = (offset + bytes - 1) / 4;
@@ -185,9 +190,12 @@ void check_static(Thread& me, Shadow& shadow, std::uintptr_t at, std::size_t byt
     if (write && !atomic) {
       state = static_cast<std::uint8_t>(state | bit | bit << 4);  // "addressable": no constant, no built-in
     } else if ((state & bit) == 0) {
-      device_fault("read of shared memory that this block has not written: byte " +
-                       std::to_string(i - offset) + " of " + std::to_string(bytes),
-                   pc);
+      device_fault(
+          [&] {
+            return "read of shared memory that this block has not written: byte " +
+                   std::to_string(i - offset) + " of " + std::to_string(bytes);
+          },
+          pc);
     }
   }
   check_order(me, shadow, offset, bytes, write, atomic, me.block->start, pc);
@@ -214,12 +222,16 @@ void check_access(Thread& me, std::uintptr_t at, std::size_t bytes, bool write, 
   };
   const std::size_t offset = at - g_heap.base;
   if (offset < g_heap.size) {
-    if (!all_addressable(at, bytes)) device_fault("out of bounds: " + text(), pc);
+    if (!all_addressable(at, bytes)) device_fault([&] { return "out of bounds: " + text(); }, pc);
     if (!write || atomic) {
       const std::size_t blank = first_uninitialised(at, bytes);
       if (blank != bytes)
         device_fault(
-            "uninitialised: " + text() + ", of which nothing has written byte " + std::to_string(blank), pc);
+            [&] {
+              return "uninitialised: " + text() + ", of which nothing has written byte " +
+                     std::to_string(blank);
+            },
+            pc);
     }
     if (write && !atomic) set_initialised(at, bytes);
     check_order(me, g_heap, offset, bytes, write, atomic,
@@ -227,7 +239,7 @@ void check_access(Thread& me, std::uintptr_t at, std::size_t bytes, bool write, 
     return;
   }
   if (at >= g_run.arguments && at + bytes <= g_run.arguments + g_run.argument_bytes) {
-    if (write) device_fault("write to the kernel's arguments", pc);
+    if (write) device_fault([&] { return std::string("write to the kernel's arguments"); }, pc);
     return;
   }
   if (Shadow* shadow = static_shadow(at); shadow != nullptr) {
@@ -235,7 +247,7 @@ void check_access(Thread& me, std::uintptr_t at, std::size_t bytes, bool write, 
     return;
   }
   if (image_kind(at) == ImageKind::kReadOnly && !write) return;
-  device_fault("bad address: " + text(), pc);
+  device_fault([&] { return "bad address: " + text(); }, pc);
 }
 
 namespace {

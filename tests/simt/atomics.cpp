@@ -84,9 +84,12 @@ void put(void* at, std::size_t bytes, std::uint64_t value) {
 
 void check_aligned(const void* at, std::size_t bytes, const void* pc) {
   if (reinterpret_cast<std::uintptr_t>(at) % bytes != 0)
-    device_fault("misaligned: atomic of " + std::to_string(bytes) + " bytes at " +
-                     describe_address(reinterpret_cast<std::uintptr_t>(at)),
-                 pc);
+    device_fault(
+        [&] {
+          return "misaligned: atomic of " + std::to_string(bytes) + " bytes at " +
+                 describe_address(reinterpret_cast<std::uintptr_t>(at));
+        },
+        pc);
 }
 
 bool acquires(Order order) {

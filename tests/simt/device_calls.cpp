@@ -63,8 +63,10 @@ void complete_warp(Block& block, Warp& warp, unsigned first, unsigned mask, Warp
     lane.result = common;
     if (op == WarpOp::kShuffle) {
       if ((mask >> lane.source & 1) == 0)
-        device_fault("shuffle: lane " + std::to_string(i) + " reads lane " + std::to_string(lane.source) +
-                     ", which takes no part, at " + site(lane));
+        device_fault([&] {
+          return "shuffle: lane " + std::to_string(i) + " reads lane " + std::to_string(lane.source) +
+                 ", which takes no part, at " + site(lane);
+        });
       lane.result = lanes[lane.source].value;
     } else if (op == WarpOp::kMatchAny) {
       lane.result = 0;
@@ -105,8 +107,10 @@ void returned_from_kernel(Thread& me) {
   Block& block = *me.block;
   Warp& warp = block.warp_of(me);
   if (block.waiting != 0)
-    device_fault("barrier divergence: returns from the kernel while thread " + text_of(block.first->index) +
-                 " of the block waits in __syncthreads at " + site(*block.first));
+    device_fault([&] {
+      return "barrier divergence: returns from the kernel while thread " + text_of(block.first->index) +
+             " of the block waits in __syncthreads at " + site(*block.first);
+    });
   me.wait = Wait::kDone;
   --block.live;
   warp.live &= ~(1u << me.lane);
@@ -128,7 +132,7 @@ void returned_from_kernel(Thread& me) {
 void yield() {
   Thread* me = g_running;
   if (me == nullptr) return;
-  if (++g_run.idle_yields > 1000 * (g_run.ready.size() + 2)) device_fault(deadlock_message());
+  if (++g_run.idle_yields > 1000 * (g_run.ready.size() + 2)) device_fault([] { return deadlock_message(); });
   if (g_run.ready.empty()) return;
   const Inside inside;
   g_run.ready.push_back(me);
@@ -144,16 +148,20 @@ int block_barrier(BlockVote vote, int predicate, const char* file, int line) {
   me.file = file;
   me.line = line;
   if (block.live != block.threads.size())
-    device_fault("barrier divergence: __syncthreads" + at(file, line) + " after " +
-                 std::to_string(block.threads.size() - block.live) +
-                 " threads of the block returned from the kernel");
+    device_fault([&] {
+      return "barrier divergence: __syncthreads" + at(file, line) + " after " +
+             std::to_string(block.threads.size() - block.live) +
+             " threads of the block returned from the kernel";
+    });
   if (block.waiting == 0) {
     block.first = &me;
     block.vote = vote;
     block.votes = 0;
   } else if (block.first->line != line || std::strcmp(block.first->file, file) != 0 || block.vote != vote) {
-    device_fault("barrier divergence: __syncthreads" + at(file, line) + " while thread " +
-                 text_of(block.first->index) + " of the block waits at " + site(*block.first));
+    device_fault([&] {
+      return "barrier divergence: __syncthreads" + at(file, line) + " while thread " +
+             text_of(block.first->index) + " of the block waits at " + site(*block.first);
+    });
   }
   ++block.waiting;
   block.votes += predicate != 0 ? 1 : 0;
@@ -191,16 +199,19 @@ std::uint64_t warp_op(WarpOp op, unsigned mask, std::uint64_t value, int source,
   me.file = file;
   me.line = line;
   if ((mask & own) == 0)
-    device_fault("warp divergence: lane " + std::to_string(me.lane) + " is not in its own mask" +
-                 at(file, line));
+    device_fault([&] {
+      return "warp divergence: lane " + std::to_string(me.lane) + " is not in its own mask" + at(file, line);
+    });
   const unsigned first = me.id / 32u * 32u;
   for (unsigned i = 0; warp.waiting != 0 && i < 32; ++i) {
     if ((warp.waiting >> i & 1) == 0) continue;
     const Thread& other = block.threads[first + i];
     const bool together = (mask >> i & 1) != 0 || (other.mask & own) != 0;
     if (together && (other.mask != mask || other.op != op))
-      device_fault("warp divergence: lane " + std::to_string(me.lane) + at(file, line) + " and lane " +
-                   std::to_string(i) + " at " + site(other) + " wait for each other in different operations");
+      device_fault([&] {
+        return "warp divergence: lane " + std::to_string(me.lane) + at(file, line) + " and lane " +
+               std::to_string(i) + " at " + site(other) + " wait for each other in different operations";
+      });
   }
   warp.waiting |= own;
   me.wait = Wait::kWarp;
@@ -214,7 +225,7 @@ int lane() {
 }
 
 void trap(const char* file, int line) {
-  device_fault("__trap" + at(file, line));
+  device_fault([&] { return "__trap" + at(file, line); });
 }
 
 long long clock() {
@@ -252,7 +263,7 @@ void cluster_arrive(const char* file, int line) {
   }
   Cluster& cluster = *block.cluster;
   if (me.cluster_phase != me.cluster_waits)
-    device_fault("cluster barrier: arrives twice without waiting" + at(file, line));
+    device_fault([&] { return "cluster barrier: arrives twice without waiting" + at(file, line); });
   ++me.cluster_phase;
   if (++cluster.arrived == cluster.live) complete_cluster(cluster);
 }
@@ -263,7 +274,7 @@ void cluster_wait(const char* file, int line) {
   me.file = file;
   me.line = line;
   if (me.block->cluster == nullptr || me.cluster_phase == me.cluster_waits)
-    device_fault("cluster barrier: waits without having arrived" + at(file, line));
+    device_fault([&] { return "cluster barrier: waits without having arrived" + at(file, line); });
   Cluster& cluster = *me.block->cluster;
   if (cluster.phase < me.cluster_phase) {
     me.wait = Wait::kCluster;
@@ -277,12 +288,15 @@ void* map_shared(const void* own, unsigned rank) {
   const Inside inside;
   Thread& me = *g_running;
   const std::size_t offset = reinterpret_cast<std::uintptr_t>(own) - me.block->window;
+  const unsigned size = cluster_size();
   if (offset > g_run.spec->shared)
-    device_fault("map_shared: not an address of the block's dynamic shared memory");
+    device_fault(
+        [&] { return std::string("map_shared: not an address of the block's dynamic shared memory"); });
   if (me.block->cluster == nullptr && rank == 0) return const_cast<void*>(own);
   if (me.block->cluster == nullptr || rank >= me.block->cluster->blocks.size())
-    device_fault("map_shared: block " + std::to_string(rank) + " of a cluster of " +
-                 std::to_string(cluster_size()));
+    device_fault([&] {
+      return "map_shared: block " + std::to_string(rank) + " of a cluster of " + std::to_string(size);
+    });
   return reinterpret_cast<void*>(me.block->cluster->blocks[rank]->window + offset);
 }
 

@@ -367,12 +367,18 @@ __global__ void copies_too_much(const char* x, char* y, unsigned bytes) {
 __global__ void traps() {
   __trap();
 }
+__global__ void throws() {
+  throw 1;
+}
 
 TEST(SimtFaults, MemcpyAndTrap) {
   DeviceVector<char> x(std::vector<char>(40, 1)), y(48);
   EXPECT_EQ(fault_of([&] { run({.grid = 1, .block = 1}, copies_too_much, x.data(), y.data(), 40u); }), "");
   EXPECT_FAULT("out of bounds", run({.grid = 1, .block = 1}, copies_too_much, x.data(), y.data(), 41u));
   EXPECT_FAULT("__trap", run({.grid = 1, .block = 1}, traps));
+  set_checks(false);  // with them, already the exception object is host memory
+  EXPECT_FAULT("an exception left the kernel", run({.grid = 1, .block = 1}, throws));
+  set_checks(true);
 }
 
 TEST(SimtFaults, MessageNamesKernelBlockThreadAndLine) {

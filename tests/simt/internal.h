@@ -126,6 +126,9 @@ struct Run {
   Thread* current = nullptr;
   std::uint64_t idle_yields = 0;
   std::string fault;
+  const Thread* faulty = nullptr;
+  std::string (*fault_text)(const void*) = nullptr;
+  const void* fault_context = nullptr;
   const void* fault_at = nullptr;                             // instruction, where an access was at fault
   std::unordered_map<std::uintptr_t, KnowledgePtr> released;  // by address of the atomic
   std::vector<ReaderSet> reader_sets;
@@ -139,8 +142,8 @@ extern Stamp g_stamp;
 
 // The device thread that runs on this host thread, or nullptr. g_checked is nullptr too when checks are off, or
 // inside the harness itself.
-extern thread_local Thread* g_running __attribute__((tls_model("initial-exec")));
-extern thread_local Thread* g_checked __attribute__((tls_model("initial-exec")));
+extern constinit thread_local Thread* g_running __attribute__((tls_model("initial-exec")));
+extern constinit thread_local Thread* g_checked __attribute__((tls_model("initial-exec")));
 extern bool g_checks;
 
 // The harness's own code on a device thread's stack: its accesses are not the kernel's.
@@ -157,7 +160,15 @@ class Inside {
 
 // scheduler.cpp
 void run_kernel(const LaunchSpec& spec);  // throws Fault
-[[noreturn]] void device_fault(const std::string& what, const void* program_counter = nullptr);
+// Ends the launch from the device thread that runs: text() says why. Outside a kernel, throws Fault.
+[[noreturn]] void leave_for_good(std::string (*text)(const void*), const void* context,
+                                 const void* program_counter);
+template <class Text>
+[[noreturn]] void device_fault(const Text& text, const void* program_counter = nullptr) {
+  if (g_running == nullptr) throw Fault("SIMT harness: " + text());
+  leave_for_good([](const void* context) { return (*static_cast<const Text*>(context))(); }, &text,
+                 program_counter);
+}
 std::string name_of_thread(const Thread& thread);
 std::string text_of(uint3 v);
 std::string site(const Thread& thread);  // where it waits

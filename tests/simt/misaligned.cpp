@@ -20,13 +20,13 @@ struct TypeMismatch {
 };
 
 void misaligned(const TypeMismatch* mismatch, std::uintptr_t at) {
-  const Inside inside;
-  const std::string text = "misaligned: pointer to " + std::string(mismatch->type->name) + " at " +
-                           describe_address(at) + ", which is no multiple of " +
-                           std::to_string(1u << mismatch->log_alignment) + " bytes, at " + mismatch->file +
-                           ":" + std::to_string(mismatch->line);
+  const auto text = [&] {
+    return "misaligned: pointer to " + std::string(mismatch->type->name) + " at " + describe_address(at) +
+           ", which is no multiple of " + std::to_string(1u << mismatch->log_alignment) + " bytes, at " +
+           mismatch->file + ":" + std::to_string(mismatch->line);
+  };
   if (g_running != nullptr) device_fault(text);
-  std::fprintf(stderr, "host code: %s\n", text.c_str());
+  std::fprintf(stderr, "host code: %s\n", text().c_str());
   std::abort();
 }
 

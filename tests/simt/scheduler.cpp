@@ -21,8 +21,8 @@ namespace emer::simt {
 Run g_run;
 Stamp g_stamp = 1;
 bool g_checks = true;
-thread_local Thread* g_running = nullptr;
-thread_local Thread* g_checked = nullptr;
+constinit thread_local Thread* g_running = nullptr;
+constinit thread_local Thread* g_checked = nullptr;
 
 namespace {
 
@@ -87,11 +87,13 @@ void fiber_main() {
     me.stack_low = self->low;
     me.stack_size = self->size;
     me.wait = Wait::kReady;
+    bool threw = false;
     try {
       g_run.spec->call.run(g_run.spec->call.arguments.get());
     } catch (...) {
-      device_fault("an exception left the kernel");
+      threw = true;
     }
+    if (threw) device_fault([] { return std::string("an exception left the kernel"); });
     {
       const Inside inside;
       returned_from_kernel(me);
@@ -172,7 +174,10 @@ void run_live() {
   }
   go_to(host_fiber(), pick(), false);
   make_current(nullptr);
-  if (!g_run.fault.empty()) return;
+  if (g_run.faulty != nullptr) {
+    g_run.fault = name_of_thread(*g_run.faulty) + ": " + g_run.fault_text(g_run.fault_context);
+    return;
+  }
   for (const Block* block : g_run.live)
     if (block->live != 0) {
       g_run.fault = deadlock_message();
@@ -290,13 +295,16 @@ void progress() {
   g_run.idle_yields = 0;
 }
 
-void device_fault(const std::string& what, const void* program_counter) {
-  Thread* me = g_running;
-  if (me == nullptr) throw Fault("SIMT harness: " + what);
-  g_run.fault = name_of_thread(*me) + ": " + what;
+// The message is made on the host's stack, from the faulty thread's, which stays as it is: that one is never unwound,
+// and would leak what it had allocated for the message.
+void leave_for_good(std::string (*text)(const void*), const void* context, const void* program_counter) {
+  Thread& me = *g_running;
+  g_run.faulty = &me;
+  g_run.fault_text = text;
+  g_run.fault_context = context;
   g_run.fault_at = program_counter;
   make_current(nullptr);
-  switch_fiber(*me->fiber, host_fiber(), true);
+  switch_fiber(*me.fiber, host_fiber(), true);
   std::abort();  // a faulty thread is never continued
 }
 
