@@ -34,6 +34,9 @@ struct ContextState {
   ContextState& operator=(const ContextState&) = delete;
 };
 
+// For destructors, which must not throw: one line on standard error, unless a failure has been thrown already.
+void log_failure(cudaError_t status, const char* what) noexcept;
+
 // Throw Error(kDevice).
 [[noreturn]] void fail_call(cudaError_t status, const char* what, const char* file, int line);
 [[noreturn]] void fail_kernel(cudaError_t status, const char* kernel);

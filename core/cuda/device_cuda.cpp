@@ -1,4 +1,5 @@
 // The CUDA runtime behind core/device.h and core/context.h.
+#include <atomic>
 #include <cstdio>
 
 #include "core/check.h"
@@ -25,21 +26,26 @@ std::string version_text(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
 
-// Destructors must not throw: a failure here is reported and lost.
-void log_failure(cudaError_t status, const char* what) noexcept {
-  if (status != cudaSuccess) std::fprintf(stderr, "emer: %s: %s\n", what, cudaGetErrorString(status));
-}
+// A lost device fails every call from then on; the first failure is thrown and is the one to report.
+std::atomic<bool> device_failed{false};
 
 }  // namespace
 
+void log_failure(cudaError_t status, const char* what) noexcept {
+  if (status != cudaSuccess && !device_failed)
+    std::fprintf(stderr, "emer: %s: %s\n", what, cudaGetErrorString(status));
+}
+
 void fail_call(cudaError_t status, const char* what, const char* file, int line) {
-  fail(ErrorKind::kDevice, "{}: {} ({}) at {}:{}", what, cudaGetErrorString(status), cudaGetErrorName(status),
-       file, line);
+  device_failed = true;
+  fail(ErrorKind::kDevice, "the CUDA device failed: {} ({}), noticed at {} in {}:{}",
+       cudaGetErrorString(status), cudaGetErrorName(status), what, file, line);
 }
 
 void fail_kernel(cudaError_t status, const char* kernel) {
-  fail(ErrorKind::kDevice, "kernel {}: {} ({})", kernel, cudaGetErrorString(status),
-       cudaGetErrorName(status));
+  device_failed = true;
+  fail(ErrorKind::kDevice, "the CUDA device failed: {} ({}), noticed at kernel {}",
+       cudaGetErrorString(status), cudaGetErrorName(status), kernel);
 }
 
 ContextState::ContextState() {

@@ -1,5 +1,3 @@
-#include <cstdio>
-
 #include "core/cuda/context_state.h"
 #include "core/work_graph.h"
 
@@ -26,9 +24,7 @@ std::shared_ptr<void> record_graph(ContextState& state, const std::function<void
   cudaGraphExec_t executable = nullptr;
   EMER_CUDA_CHECK(cudaGraphInstantiate(&executable, graph, 0));
   return {executable, [](void* e) {
-            const cudaError_t status = cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(e));
-            if (status != cudaSuccess)
-              std::fprintf(stderr, "emer: cudaGraphExecDestroy: %s\n", cudaGetErrorString(status));
+            log_failure(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(e)), "cudaGraphExecDestroy");
           }};
 }
 
