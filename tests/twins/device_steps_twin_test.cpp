@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/device_steps.h"
+#include "engine/trainer.h"
 #include "tests/engine/run_support.h"
 #include "tests/support/device_run.h"
 
@@ -94,6 +95,18 @@ TEST_F(DeviceStepsTwin, RecordedStepsNeedNoMemoryAndNoWaiting) {
   EXPECT_EQ(happened.copies_to_host, 1u) << "the log";
   EXPECT_EQ(happened.copies_to_device, 1u) << "the table";
   EXPECT_LE(happened.synchronisations, 2u);
+}
+
+TEST_F(DeviceStepsTwin, ValidationBetweenEpochsDoesNotMakeStepsBeRecordedAgain) {
+  const test::TemporaryFolder folder;
+  const Config config =
+      test::small_config(test::small_data(folder, true),
+                         {"device=cuda", "model.music.kind=bigru", "train.epochs=8", "train.ema=0.9"});
+  simt::reset_statistics();
+  train({.config = config, .run_folder = folder / "run"});
+  // Two batch sizes, three batches an epoch. The first validation may enlarge what both use, once.
+  EXPECT_LE(simt::statistics().graphs, 4u);
+  EXPECT_GE(simt::statistics().graph_launches, 8u * 3u);
 }
 #endif
 
