@@ -153,8 +153,9 @@ void add_loss(std::vector<Key>& k) {
                "nats", "softmax: divides the divergences (where learnt: at the start)", ""});
   k.push_back({"loss.kl.learn_temperature", BoolField{EMER_AT(loss.kl.learn_temperature)}, "-",
                "softmax: train the temperature", ""});
-  k.push_back({"loss.kl.kernel", EMER_CHOICE(loss.kl.kernel, "auto", "strips", "tiles"), "-",
-               "CUDA: library products, or own tensor-core kernels (hinge in bf16; not yet run on a GPU); "
+  k.push_back({"loss.kl.kernel", EMER_CHOICE(loss.kl.kernel, "auto", "strips", "tiles", "hopper"), "-",
+               "CUDA: library products, or own tensor-core kernels for hinges in bf16 (not yet run on a "
+               "GPU); hopper is sm_90's; "
                "auto = strips",
                ""});
 }

@@ -46,7 +46,8 @@ enum class KlRanking { kHinge, kSoftmax };
 //   kStrips  library products of a strip of rows, then kernels over the strip
 //   kTiles   products, hinges and mask in one kernel, the gradients' products from the mask's bits, in tiles that are
 //            skipped where no pair is active (mma.sync, sm_80 and later); for hinges in bf16, others take kStrips
-enum class KlKernel { kAuto, kStrips, kTiles };
+//   kHopper  the same tiles by wgmma and the copy engine of sm_90a; Error(kDevice) on another device
+enum class KlKernel { kAuto, kStrips, kTiles, kHopper };
 
 // One view's Gaussians and their gradients; all [n, d] row-major on the context's device. Gradients must not
 // alias inputs or each other.

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "core/check.h"
+#include "core/cuda/context_state.h"
 #include "kernels/cuda/kl_rank.h"
 #include "kernels/cuda/matmul.h"
 
@@ -21,6 +23,19 @@ Index divided(Index value, Index by) {
 }
 Index round_up(Index value, Index to) {
   return divided(value, to) * to;
+}
+
+KlKernel choose_kernel(Context& ctx, const GaussianKlRank<float>& args) {
+  if (args.kernel == KlKernel::kHopper) {
+    int major = 0;
+    EMER_CUDA_CHECK(
+        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ctx.cuda_state().device));
+    if (major != 9)
+      fail(ErrorKind::kDevice,
+           "gaussian_kl_rank: kernel hopper runs on compute capability 9 only, this is {}", major);
+  }
+  const bool possible = ctx.precision() == Precision::kBf16 && args.ranking == KlRanking::kHinge;
+  return possible && args.kernel != KlKernel::kAuto ? args.kernel : KlKernel::kStrips;
 }
 
 // Rows of S at a time, `bytes` each. All of a small batch: then both directions are worked side by side.
@@ -101,15 +116,16 @@ KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args, const K
   p.n = args.n;
   p.d = args.d;
   p.bf16 = ctx.precision() == Precision::kBf16;
-  p.tiles = args.kernel == KlKernel::kTiles && p.bf16 && args.ranking == KlRanking::kHinge;
+  p.kernel = choose_kernel(ctx, args);
+  const bool tiles = p.kernel != KlKernel::kStrips;
   p.operand_ld = round_up(2 * p.d, 8);  // 16 bytes of bfloat16
   p.strip_ld = round_up(p.n, 8);
-  const Index tile_rows = p.tiles ? kKlMaskTile : kKlTileRows;
-  p.column_tiles = divided(p.n, p.tiles ? kKlMaskTile : kKlTileColumns);
-  const Index row_bytes = p.tiles ? p.column_tiles * kKlMaskTile / 4 : p.strip_ld * (p.bf16 ? 6 : 4);
+  const Index tile_rows = tiles ? kKlMaskTile : kKlTileRows;
+  p.column_tiles = divided(p.n, tiles ? kKlMaskTile : kKlTileColumns);
+  const Index row_bytes = tiles ? p.column_tiles * kKlMaskTile / 4 : p.strip_ld * (p.bf16 ? 6 : 4);
   p.strip_rows = choose_strip_rows(p.n, row_bytes, tile_rows,
                                    limits != nullptr ? *limits
-                                   : p.tiles         ? kKlTileLimits
+                                   : tiles           ? kKlTileLimits
                                                      : kKlStripLimits);
   p.row_tiles = divided(p.strip_rows, tile_rows);
   p.slots = p.strip_rows == p.n ? kKlDirections : 1;
@@ -120,7 +136,7 @@ KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args, const K
   for (double** per_dimension : {&p.shift, &p.inverse_scale, &p.log_scale}) take(*per_dimension, p.d);
   for (double** mean : {&p.row_mean, &p.column_mean}) take(*mean, kKlDirections * 2 * p.d);
   take_operands(take, p);
-  p.tiles ? take_tiles(take, p) : take_strip(take, p);
+  tiles ? take_tiles(take, p) : take_strip(take, p);
   for (double** per_row : {&p.row_term, &p.column_term, &p.diagonal, &p.row_loss, &p.row_weight,
                            &p.row_temperature, &p.column_weight})
     take(*per_row, kKlDirections * p.n);
@@ -191,10 +207,11 @@ void kl_rank_pulls(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
 namespace {
 
 void work_strip(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
-  if (p.tiles) {
-    kl_rank_score_tiles(ctx, p, strip);
+  if (p.kernel != KlKernel::kStrips) {
+    const bool hopper = p.kernel == KlKernel::kHopper;
+    hopper ? kl_rank_score_hopper(ctx, p, strip) : kl_rank_score_tiles(ctx, p, strip);
     kl_rank_finish_tiles(ctx, p, strip);
-    kl_rank_pull_tiles(ctx, p, strip);
+    hopper ? kl_rank_pull_hopper(ctx, p, strip) : kl_rank_pull_tiles(ctx, p, strip);
     return;
   }
   kl_rank_products(ctx, p, strip);

@@ -36,7 +36,7 @@ struct KlRankPlan {
   int chunks = 0;
   std::int64_t rows_per_chunk = 0;
   bool bf16 = false;
-  bool tiles = false;  // KlKernel::kTiles is asked for and can be had
+  KlKernel kernel = KlKernel::kStrips;  // what is asked for, or kStrips where that cannot be had
 
   double* column_sums = nullptr;         // [chunks, 2 sides, kKlColumnSums, d]
   double* shift = nullptr;               // [d], c
@@ -94,6 +94,8 @@ void kl_rank_finish_strip(Context& ctx, const KlRankPlan& plan, const KlStrip& s
 void kl_rank_score_tiles(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 void kl_rank_finish_tiles(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 void kl_rank_pull_tiles(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
+void kl_rank_score_hopper(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
+void kl_rank_pull_hopper(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 void kl_rank_row_gradient(Context& ctx, const KlRankPlan& plan, const KlStrip& strip, bool accumulate);
 void kl_rank_column_gradient(Context& ctx, const KlRankPlan& plan, int first_direction, bool accumulate);
 void kl_rank_total(Context& ctx, const KlRankPlan& plan);

@@ -3,6 +3,7 @@
 #include "core/cuda/device_code.h"
 #include "core/cuda/launch.h"
 #include "kernels/cuda/kl_rank_device.h"
+#include "kernels/cuda/kl_rank_pull.h"
 #include "kernels/cuda/tensor_core.h"
 
 namespace emer::cuda {
@@ -17,20 +18,6 @@ constexpr int kStages = 4;
 constexpr int kVector = 8;  // bfloat16 of a 16-byte copy
 constexpr int kRowVectors = kTile / kVector;
 constexpr int kOperandCells = kDepth * kTile;
-
-// out[m, x] (+)= sum_k bit(m, k) operand[k, x], over the active tiles of k.
-struct Pull {
-  const std::uint32_t* bits;  // [slots, lists * kTile, bits_ld]
-  std::int64_t bits_ld;       // words
-  const int* list;            // [slots, lists, list_ld], ascending
-  const int* list_length;     // [slots, lists]
-  std::int64_t lists, list_ld;
-  const std::uint16_t* operand;  // [slots, operand_stride / ld samples, ld]
-  std::int64_t operand_rows, operand_stride;
-  float* out;  // [slots, out_stride / width samples, width]
-  std::int64_t out_rows, out_stride;
-  bool accumulate;
-};
 
 struct Stages {
   std::uint16_t operand[kStages][kOperandCells];
@@ -49,7 +36,7 @@ __device__ std::uint32_t expand(std::uint32_t bits) {
 }
 
 // One block per 128 dimensions (blockIdx.x) of 128 samples (.y) and direction (.z); a warp has a quarter.
-__global__ void __launch_bounds__(kThreads, 2) kl_pull_tile(KlRankPlan p, Pull pull) {
+__global__ void __launch_bounds__(kThreads, 2) kl_pull_tile(KlRankPlan p, KlPull pull) {
   Stages& stages = *dynamic_shared<Stages>();
   const int warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
   const int warp_row = warp / 2 * 64, warp_column = warp % 2 * 64;
@@ -57,7 +44,7 @@ __global__ void __launch_bounds__(kThreads, 2) kl_pull_tile(KlRankPlan p, Pull p
   const std::int64_t row0 = std::int64_t{blockIdx.y} * kTile, column0 = std::int64_t{blockIdx.x} * kTile;
   const std::int64_t width = 2 * p.d;
   const std::uint32_t* bits = pull.bits + (line * kTile + threadIdx.x) * pull.bits_ld;
-  const std::uint16_t* operand = pull.operand + slot * pull.operand_stride;
+  const std::uint16_t* operand = pull.operand + (slot * p.n + pull.first_row) * ld;
   const int* list = pull.list + line * pull.list_ld;
   const int steps = pull.list_length[line] * kKlTileWords;
 
@@ -132,49 +119,21 @@ __global__ void __launch_bounds__(kThreads, 2) kl_pull_tile(KlRankPlan p, Pull p
     }
 }
 
-void launch_pull(Context& ctx, const char* name, const KlRankPlan& p, const Pull& pull, std::int64_t lines) {
-  launch(ctx,
-         {.name = name,
-          .grid = {blocks_for(2 * p.d, kTile), static_cast<unsigned>(lines), static_cast<unsigned>(p.slots)},
-          .block = kThreads,
-          .shared_bytes = sizeof(Stages)},
-         kl_pull_tile, p, pull);
+void launch_pull(Context& ctx, const char* name, const KlRankPlan& p, const KlPull& pull) {
+  launch(
+      ctx,
+      {.name = name,
+       .grid = {blocks_for(2 * p.d, kTile), blocks_for(pull.out_rows, kTile), static_cast<unsigned>(p.slots)},
+       .block = kThreads,
+       .shared_bytes = sizeof(Stages)},
+      kl_pull_tile, p, pull);
 }
 
 }  // namespace
 
 void kl_rank_pull_tiles(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
-  const auto* rows = static_cast<const std::uint16_t*>(p.row_operand);
-  launch_pull(ctx, "kl_pull_tile of rows", p,
-              {.bits = p.row_bits,
-               .bits_ld = p.column_tiles * kKlTileWords,
-               .list = p.row_list,
-               .list_length = p.row_list_length,
-               .lists = p.row_tiles,
-               .list_ld = p.column_tiles,
-               .operand = static_cast<const std::uint16_t*>(p.column_operand),
-               .operand_rows = p.n,
-               .operand_stride = p.n * p.operand_ld,
-               .out = p.row_pull,
-               .out_rows = strip.rows,
-               .out_stride = p.strip_rows * 2 * p.d,
-               .accumulate = false},
-              (strip.rows + kTile - 1) / kTile);
-  launch_pull(ctx, "kl_pull_tile of columns", p,
-              {.bits = p.column_bits,
-               .bits_ld = p.row_tiles * kKlTileWords,
-               .list = p.column_list,
-               .list_length = p.column_list_length,
-               .lists = p.column_tiles,
-               .list_ld = p.row_tiles,
-               .operand = rows + strip.first_row * p.operand_ld,
-               .operand_rows = strip.rows,
-               .operand_stride = p.n * p.operand_ld,
-               .out = p.column_pull,
-               .out_rows = p.n,
-               .out_stride = p.n * 2 * p.d,
-               .accumulate = strip.first_row > 0},
-              p.column_tiles);
+  launch_pull(ctx, "kl_pull_tile of rows", p, kl_row_pull(p, strip));
+  launch_pull(ctx, "kl_pull_tile of columns", p, kl_column_pull(p, strip));
 }
 
 }  // namespace emer::cuda

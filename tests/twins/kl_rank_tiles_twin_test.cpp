@@ -4,6 +4,9 @@
 
 #include <limits>
 
+#ifdef EMER_SIMT
+#include "tests/simt/runtime.h"
+#endif
 #include "tests/support/compare.h"
 #include "tests/twins/kl_rank_run.h"
 
@@ -12,7 +15,34 @@ namespace {
 
 constexpr double kEps = 0x1p-24;
 
-class KlRankTilesTwin : public TwinTest {};
+// The kernels of sm_90a run on nothing else; the harness has them too.
+bool runs_here(KlKernel kernel) {
+  if (kernel != KlKernel::kHopper) return true;
+  const DeviceReport report = report_devices();
+  return !report.cuda_devices.empty() && report.cuda_devices[0].find("capability 9.") != std::string::npos;
+}
+
+class KlRankTilesTwin : public TwinTest, public ::testing::WithParamInterface<KlKernel> {
+ protected:
+  void SetUp() override {
+    TwinTest::SetUp();
+    if (!IsSkipped() && !HasFatalFailure() && !runs_here(GetParam()))
+      GTEST_SKIP() << "needs compute capability 9";
+#ifdef EMER_SIMT
+    simt::set_multiprocessors(3);  // blocks that work several tiles each, in small batches too
+#endif
+  }
+#ifdef EMER_SIMT
+  void TearDown() override {
+    simt::set_multiprocessors(132);
+  }
+#endif
+};
+
+INSTANTIATE_TEST_SUITE_P(Kernels, KlRankTilesTwin, ::testing::Values(KlKernel::kTiles, KlKernel::kHopper),
+                         [](const auto& info) {
+                           return info.param == KlKernel::kTiles ? "WarpProducts" : "WarpgroupProducts";
+                         });
 
 KlOptions in_bf16(KlKernel kernel, double margin) {
   KlOptions o;
@@ -33,24 +63,25 @@ void expect_same(const KlResult& got, const KlResult& want, const KlInputs& x) {
       << "emotion log variance";
 }
 
-// Around warps and tiles of 128, a stage of 32 dimensions; d = 1, n > d, n < d.
-TEST_F(KlRankTilesTwin, TilesMatchStrips) {
+// Around warps and tiles of 128; 400: tiles in pairs of which the last lacks one, more samples than the stages in flight
+// hold; 161: more dimensions than they hold; d = 1, n > d, n < d.
+TEST_P(KlRankTilesTwin, TilesMatchStrips) {
   struct Shape {
     std::size_t n, d;
   };
-  for (const auto [n, d] : {Shape{1, 1}, {2, 33}, {31, 7}, {33, 64}, {127, 2}, {129, 17}}) {
+  for (const auto [n, d] : {Shape{1, 1}, {2, 33}, {31, 7}, {33, 161}, {127, 2}, {129, 17}, {400, 1}}) {
     SCOPED_TRACE(testing::Message() << "n " << n << " d " << d);
     const KlInputs x = gaussians(n, d, 0.5, 17 * n + d);
     const double margin = 0.5 * static_cast<double>(d);
-    expect_same(run_on_device(x, in_bf16(KlKernel::kTiles, margin)),
+    expect_same(run_on_device(x, in_bf16(GetParam(), margin)),
                 run_on_device(x, in_bf16(KlKernel::kStrips, margin)), x);
   }
 }
 
 // 130 rows in strips of 128 and 2; two runs agree bit for bit.
-TEST_F(KlRankTilesTwin, StripsOfTilesMeetWithoutASeam) {
+TEST_P(KlRankTilesTwin, StripsOfTilesMeetWithoutASeam) {
   const KlInputs x = gaussians(130, 7, 0.5, 81);
-  KlOptions o = in_bf16(KlKernel::kTiles, 3.0);
+  KlOptions o = in_bf16(GetParam(), 3.0);
   o.limits = {128, cuda::kKlTileLimits.bytes};
   const KlResult got = run_on_device(x, o);
   expect_same(got, run_on_device(x, in_bf16(KlKernel::kStrips, 3.0)), x);
@@ -58,14 +89,14 @@ TEST_F(KlRankTilesTwin, StripsOfTilesMeetWithoutASeam) {
 }
 
 // Blocks of 128 songs far from each other: only pairs inside a block are active, two tiles of four are passed over.
-TEST_F(KlRankTilesTwin, TilesWithoutAnActivePairArePassedOver) {
+TEST_P(KlRankTilesTwin, TilesWithoutAnActivePairArePassedOver) {
   KlInputs x = gaussians(200, 3, 0.0, 82);
   for (std::size_t k = 128 * x.d; k < x.n * x.d; ++k) {
     x.music_mean[k] += 12.0;
     x.emotion_mean[k] += 12.0;
   }
   round_to_float(x);
-  const KlOptions o = in_bf16(KlKernel::kTiles, 2.0);
+  const KlOptions o = in_bf16(GetParam(), 2.0);
   expect_same(run_on_device(x, o), run_on_device(x, in_bf16(KlKernel::kStrips, 2.0)), x);
 
   Context ctx(DeviceKind::kCuda);
@@ -73,11 +104,12 @@ TEST_F(KlRankTilesTwin, TilesWithoutAnActivePairArePassedOver) {
   KlArrays arrays(ctx, x, o);
   const ArenaScope scope(ctx);
   const cuda::KlRankPlan plan = cuda::kl_rank_plan(ctx, arrays.args);
-  ASSERT_TRUE(plan.tiles);
+  ASSERT_EQ(plan.kernel, GetParam());
   cuda::kl_rank_gauge(ctx, plan);
   cuda::kl_rank_operands(ctx, plan, 0);
   const cuda::KlStrip strip{0, 0, 200};
-  cuda::kl_rank_score_tiles(ctx, plan, strip);
+  GetParam() == KlKernel::kTiles ? cuda::kl_rank_score_tiles(ctx, plan, strip)
+                                 : cuda::kl_rank_score_hopper(ctx, plan, strip);
   cuda::kl_rank_finish_tiles(ctx, plan, strip);
   std::vector<std::uint8_t> active(8);
   std::vector<int> lengths(4), list(8);
@@ -87,14 +119,14 @@ TEST_F(KlRankTilesTwin, TilesWithoutAnActivePairArePassedOver) {
   EXPECT_EQ(lengths, (std::vector<int>{1, 1, 1, 1}));
 }
 
-TEST_F(KlRankTilesTwin, NothingActiveLeavesTheNormPart) {
+TEST_P(KlRankTilesTwin, NothingActiveLeavesTheNormPart) {
   KlInputs x = gaussians(33, 7, 0.0, 83);
   for (std::size_t k = 0; k < x.n * x.d; ++k) {  // songs far apart, their two views near
     x.music_mean[k] *= 100.0;
     x.emotion_mean[k] = x.music_mean[k] + 0.1;
   }
   round_to_float(x);
-  KlOptions o = in_bf16(KlKernel::kTiles, 0.5);
+  KlOptions o = in_bf16(GetParam(), 0.5);
   o.norm_weight = 0.25;
   const KlGradients want = kl_reference(x, o);
   const KlResult got = run_on_device(x, o);
@@ -103,21 +135,21 @@ TEST_F(KlRankTilesTwin, NothingActiveLeavesTheNormPart) {
   EXPECT_TRUE(near_relative(got.emotion_log_variance, want.emotion_log_variance, 4 * kEps));
 }
 
-TEST_F(KlRankTilesTwin, NanReachesTheLoss) {
+TEST_P(KlRankTilesTwin, NanReachesTheLoss) {
   KlInputs x = gaussians(5, 3, 0.5, 84);
   x.music_mean[4] = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_TRUE(std::isnan(run_on_device(x, in_bf16(KlKernel::kTiles, 1.0)).loss));
+  EXPECT_TRUE(std::isnan(run_on_device(x, in_bf16(GetParam(), 1.0)).loss));
 }
 
 // What the tiles cannot do is done in strips.
-TEST_F(KlRankTilesTwin, SoftmaxAndOtherPrecisionsTakeStrips) {
+TEST_P(KlRankTilesTwin, SoftmaxAndOtherPrecisionsTakeStrips) {
   const KlInputs x = gaussians(33, 7, 0.5, 85);
   for (const bool softmax : {false, true}) {
     KlOptions o;
     o.softmax = softmax;
     o.precision = softmax ? Precision::kBf16 : Precision::kFp32;
     const KlResult want = run_on_device(x, o);
-    o.kernel = KlKernel::kTiles;
+    o.kernel = GetParam();
     EXPECT_EQ(run_on_device(x, o), want);
   }
 }
