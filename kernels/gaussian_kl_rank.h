@@ -13,7 +13,8 @@
 // Order:  fixed. Sums over dimensions outside matrix products, over columns and over rows are in double.
 // Memory: linear in n: rows of S are visited in strips, S is never stored whole. On CUDA scratch is 24 d + 700 bytes a
 //         sample and 4 bytes for each row of a strip, 6 in bf16: at most 2048 rows and 6 GiB. With d = 1024 and
-//         n = 1,048,576 that is 31 KB a sample, and 32 KB more for inputs and gradients: 66 GB.
+//         n = 1,048,576 that is 31 KB a sample, and 32 KB more for inputs and gradients: 66 GB. In tiles (KlKernel) a
+//         strip is a mask of 2 bits a pair, at most 8192 rows and 1 GiB.
 // Accuracy: operands of the products are gauge-centred. KL does not change when every dimension is shifted by
 // c and
 //         scaled by s on both sides, so c = mean of mu, s^2 = geometric mean of v over both sides; the

@@ -50,8 +50,7 @@ struct Job {
   int depth;                    // stages of a pair
 };
 
-__device__ void produce(const KlRankPlan& p, const Job& job, const TensorMap& rows, const TensorMap& columns,
-                        Shared& shared) {
+__device__ void produce(const Job& job, const TensorMap& rows, const TensorMap& columns, Shared& shared) {
   unsigned stage_number = 0;
   for (int index = static_cast<int>(blockIdx.x); index < job.total; index += static_cast<int>(gridDim.x)) {
     const Place place = place_of(index, job.row_tiles, job.pairs);
@@ -320,7 +319,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     __syncthreads();
     if (threadIdx.x < kWarpgroup) {
       give_registers_back<kProducerRegisters>();
-      if (threadIdx.x == 0) produce(p, job, rows, columns, shared);
+      if (threadIdx.x == 0) produce(job, rows, columns, shared);
     } else {
       take_registers<kConsumerRegisters>();
       consume(p, job, shared);

@@ -161,21 +161,34 @@ class WarpgroupProducts {
   static std::uint32_t stride(std::uint64_t place) {
     return static_cast<std::uint32_t>(place >> 32 & 0x3fff) << 4;
   }
-  static float value(std::uint16_t bits) { return __uint_as_float(std::uint32_t{bits} << 16); }
+  static float value(std::uint32_t bits) { return __uint_as_float(bits << 16); }
+  // Lanes of a warp read the same: for the harness each checks its share of the addresses.
+  static uint4 read16(std::uint32_t offset, bool seen) {
+    const void* at = warpgroup::swizzled(offset);
+    return seen ? *static_cast<const uint4*>(at) : unseen<uint4>(at);
+  }
+  static std::uint32_t read4(std::uint32_t offset, bool seen) {
+    const void* at = warpgroup::swizzled(offset);
+    return seen ? *static_cast<const std::uint32_t*>(at) : unseen<std::uint32_t>(at);
+  }
+  template <class T>
+  __attribute__((no_sanitize("thread"), noinline)) static T unseen(const void* at) {
+    return *static_cast<const T*>(at);
+  }
   // A read at the time of issue: the operand must be there by then.
   static void probe(std::uint64_t place) {
     static_cast<void>(*reinterpret_cast<const volatile std::uint16_t*>(warpgroup::swizzled(start(place))));
   }
-  // Rows of 16 consecutive elements each; `row` of an operand stored by rows.
-  static void load_row(std::uint64_t place, int row, float (&values)[kProductDepth]) {
+  // 16 consecutive elements of row `row` of an operand stored by rows.
+  static void load_row(std::uint64_t place, int row, bool seen, float (&values)[kProductDepth]) {
     const std::uint32_t at = start(place) + static_cast<std::uint32_t>(row / 8) * stride(place) +
                              static_cast<std::uint32_t>(row % 8) * kSwizzleRow;
     for (unsigned unit = 0; unit < 2; ++unit) {
-      const uint4 eight = *reinterpret_cast<const uint4*>(warpgroup::swizzled(at + 16 * unit));
+      const uint4 eight = read16(at + 16 * unit, seen);
       const std::uint32_t pairs[] = {eight.x, eight.y, eight.z, eight.w};
       for (unsigned pair = 0; pair < 4; ++pair) {
-        values[8 * unit + 2 * pair] = value(static_cast<std::uint16_t>(pairs[pair]));
-        values[8 * unit + 2 * pair + 1] = value(static_cast<std::uint16_t>(pairs[pair] >> 16));
+        values[8 * unit + 2 * pair] = value(pairs[pair]);
+        values[8 * unit + 2 * pair + 1] = value(pairs[pair] >> 16);
       }
     }
   }
@@ -185,22 +198,21 @@ class WarpgroupProducts {
     float left[2][kProductDepth];
     for (int half = 0; half < 2; ++half)
       if (p.left_in_registers)
-        for (int k = 0; k < kProductDepth; ++k) {
-          const std::uint32_t pair = p.fragment[half + 2 * (k / 8)][k % 8 / 2];
-          left[half][k] = value(static_cast<std::uint16_t>(pair >> 16 * (k % 2)));
-        }
+        for (int k = 0; k < kProductDepth; ++k)
+          left[half][k] = value(p.fragment[half + 2 * (k / 8)][k % 8 / 2] >> 16 * (k % 2));
       else
-        load_row(p.left, 16 * warp + 8 * half + g, left[half]);
+        load_row(p.left, 16 * warp + 8 * half + g, true, left[half]);
     for (int n = 0; n < 32; ++n) {
       float right[2][kProductDepth];
-      for (int e = 0; e < 2 && !p.left_in_registers; ++e) load_row(p.right, 8 * n + 2 * t + e, right[e]);
+      for (int e = 0; e < 2 && !p.left_in_registers; ++e)
+        load_row(p.right, 8 * n + 2 * t + e, n % 8 == g, right[e]);
       for (int k = 0; k < kProductDepth && p.left_in_registers; ++k) {  // stored by columns of 64
         const auto at = start(p.right) + static_cast<std::uint32_t>(n / 8) * leading(p.right) +
                         static_cast<std::uint32_t>(k / 8) * stride(p.right) +
                         static_cast<std::uint32_t>(k % 8 * kSwizzleRow + (8 * (n % 8) + 2 * t) * 2);
-        const std::uint32_t pair = *reinterpret_cast<const std::uint32_t*>(warpgroup::swizzled(at));
-        right[0][k] = value(static_cast<std::uint16_t>(pair));
-        right[1][k] = value(static_cast<std::uint16_t>(pair >> 16));
+        const std::uint32_t pair = read4(at, n % 8 == g);
+        right[0][k] = value(pair);
+        right[1][k] = value(pair >> 16);
       }
       for (int half = 0; half < 2; ++half)
         for (int e = 0; e < 2; ++e) {

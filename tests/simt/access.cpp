@@ -16,7 +16,8 @@ bool mine(const Thread& me, const Access& access) {
 }
 
 std::string who(const Access& access) {
-  if (access.block == kManyBlocks || access.block == kReaderSet) return "threads of several blocks";
+  if (access.block == kManyBlocks) return "threads of several blocks";
+  if (access.block == kReaderSet) return "several warps or blocks";
   std::string text = "block " + std::to_string(access.block);
   if (access.thread == kBlockReaders) return text + ", several threads";
   if ((access.thread & kWarpReaders) != 0)
@@ -37,16 +38,20 @@ std::string who(const Access& access) {
       pc);
 }
 
-// A read that neither replaces the recorded one nor is covered by it: the record becomes one of several readers.
+std::uint16_t warp_of(const Access& access) {
+  return (access.thread & kWarpReaders) != 0 ? access.thread & 0x7fffu : access.thread / 32u;
+}
+
+// A read that neither replaces the recorded one nor is covered by it: the record becomes one of several readers. Where
+// releases order threads, warps are told apart: each may be released by itself.
 void merge_reader(const Thread& me, Access& read, Stamp since) {
   const Inside inside;
-  if (read.block == me.block_id) {
-    const auto warp = static_cast<std::uint16_t>(me.id / 32);
-    const bool of_warp = (read.thread & kWarpReaders) != 0 && read.thread != kBlockReaders
-                             ? (read.thread & 0x7fff) == warp
-                             : (read.thread & kWarpReaders) == 0 && read.thread / 32 == warp;
-    read.thread = of_warp ? static_cast<std::uint16_t>(kWarpReaders | warp) : kBlockReaders;
-  } else if (!g_run.together) {
+  const auto warp = static_cast<std::uint16_t>(me.id / 32);
+  if (read.block == me.block_id && read.thread != kBlockReaders && warp_of(read) == warp) {
+    read.thread = static_cast<std::uint16_t>(kWarpReaders | warp);
+  } else if (read.block == me.block_id && (read.thread == kBlockReaders || !g_run.knowledge)) {
+    read.thread = kBlockReaders;
+  } else if (read.block != me.block_id && !g_run.together && read.block != kReaderSet) {
     read.block = kManyBlocks;
   } else {
     std::size_t index = 0;
@@ -62,7 +67,8 @@ void merge_reader(const Thread& me, Access& read, Stamp since) {
     auto& readers = g_run.reader_sets[index].readers;
     bool known = false;
     for (Access& reader : readers) {
-      if (reader.block != me.block_id) continue;
+      if (reader.block != me.block_id || (reader.thread != kBlockReaders && warp_of(reader) != warp))
+        continue;
       known = true;
       if (mine(me, reader) || reader.when < since || ordered(me, reader)) {
         reader.thread = me.id;

@@ -113,7 +113,7 @@ struct Cluster {
 };
 
 struct ReaderSet {
-  std::vector<Access> readers;  // one per block
+  std::vector<Access> readers;  // one per warp, or per block
 };
 
 // The launch that runs now; at most one, under runtime_lock().

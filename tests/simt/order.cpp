@@ -32,28 +32,54 @@ void merge_entry(Knowledge& to, const Knowledge::Entry& from) {
     return;
   }
   at->all = std::max(at->all, from.all);
+  // Both ascend by thread.
+  auto& mine = at->threads;
+  std::size_t place = 0;
   for (const auto& [thread, stamp] : from.threads) {
-    bool found = false;
-    for (auto& mine : at->threads)
-      if (mine.first == thread) {
-        mine.second = std::max(mine.second, stamp);
-        found = true;
-      }
-    if (!found) at->threads.emplace_back(thread, stamp);
+    while (place < mine.size() && mine[place].first < thread) ++place;
+    if (place < mine.size() && mine[place].first == thread) {
+      mine[place].second = std::max(mine[place].second, stamp);
+    } else {
+      mine.insert(mine.begin() + static_cast<std::ptrdiff_t>(place), {thread, stamp});
+    }
   }
 }
 
-bool knows(const KnowledgePtr& knowledge, const Access& earlier) {
-  const Knowledge::Entry* entry = find(knowledge, earlier.block);
-  if (entry == nullptr) return false;
-  if (earlier.when < entry->all) return true;
-  for (const auto& [thread, stamp] : entry->threads)
-    if (thread == earlier.thread && earlier.when < stamp) return true;
-  return false;
+bool covers(const KnowledgePtr& knowledge, const Knowledge::Entry& other) {
+  const Knowledge::Entry* entry = find(knowledge, other.block);
+  if (entry == nullptr || entry->all < other.all) return false;
+  std::size_t place = 0;
+  for (const auto& [thread, stamp] : other.threads) {
+    while (place < entry->threads.size() && entry->threads[place].first < thread) ++place;
+    if (place == entry->threads.size() || entry->threads[place].first != thread ||
+        entry->threads[place].second < stamp)
+      return false;
+  }
+  return true;
+}
+
+// The stamp before which `me` knows what this thread has done; 0 where it knows nothing.
+Stamp known_until(const KnowledgePtr& knowledge, std::uint32_t block, std::uint16_t thread) {
+  const Knowledge::Entry* entry = find(knowledge, block);
+  if (entry == nullptr) return 0;
+  const auto at = std::lower_bound(entry->threads.begin(), entry->threads.end(), thread,
+                                   [](const auto& of, std::uint16_t id) { return of.first < id; });
+  return at == entry->threads.end() || at->first != thread ? entry->all : std::max(entry->all, at->second);
+}
+
+bool knows(const Thread& me, std::uint32_t block, std::uint16_t thread, Stamp when) {
+  return when < known_until(me.known, block, thread) || when < known_until(me.block->known, block, thread);
 }
 
 bool knows(const Thread& me, const Access& earlier) {
-  return knows(me.known, earlier) || knows(me.block->known, earlier);
+  if (earlier.thread == kBlockReaders || (earlier.thread & kWarpReaders) == 0 || earlier.block != me.block_id)
+    return knows(me, earlier.block, earlier.thread, earlier.when);
+  const unsigned warp = earlier.thread & 0x7fffu, existing = me.block->warps[warp].existing;
+  for (unsigned lane = 0; lane < 32; ++lane)
+    if ((existing >> lane & 1) != 0 &&
+        !knows(me, earlier.block, static_cast<std::uint16_t>(32 * warp + lane), earlier.when))
+      return false;
+  return true;
 }
 
 }  // namespace
@@ -64,8 +90,11 @@ void add_knowledge(KnowledgePtr& to, const KnowledgePtr& from) {
     to = from;
     return;
   }
-  make_own(to);
-  for (const auto& entry : from->entries) merge_entry(*to, entry);
+  for (const auto& entry : from->entries) {
+    if (covers(to, entry)) continue;  // the common case of a loop that waits: no copy
+    make_own(to);
+    merge_entry(*to, entry);
+  }
 }
 
 bool ordered(const Thread& me, const Access& earlier) {

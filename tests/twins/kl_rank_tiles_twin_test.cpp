@@ -40,8 +40,8 @@ class KlRankTilesTwin : public TwinTest, public ::testing::WithParamInterface<Kl
 };
 
 INSTANTIATE_TEST_SUITE_P(Kernels, KlRankTilesTwin, ::testing::Values(KlKernel::kTiles, KlKernel::kHopper),
-                         [](const auto& info) {
-                           return info.param == KlKernel::kTiles ? "WarpProducts" : "WarpgroupProducts";
+                         [](const auto& kernel) {
+                           return kernel.param == KlKernel::kTiles ? "WarpProducts" : "WarpgroupProducts";
                          });
 
 KlOptions in_bf16(KlKernel kernel, double margin) {
@@ -69,8 +69,9 @@ TEST_P(KlRankTilesTwin, TilesMatchStrips) {
   struct Shape {
     std::size_t n, d;
   };
-  for (const auto [n, d] : {Shape{1, 1}, {2, 33}, {31, 7}, {33, 161}, {127, 2}, {129, 17}, {400, 1}}) {
+  for (const auto [n, d] : {Shape{1, 1}, {31, 7}, {33, 161}, {129, 9}, {400, 1}}) {
     SCOPED_TRACE(testing::Message() << "n " << n << " d " << d);
+    if (n == 400 && GetParam() == KlKernel::kTiles) continue;  // 129 is enough for their stages
     const KlInputs x = gaussians(n, d, 0.5, 17 * n + d);
     const double margin = 0.5 * static_cast<double>(d);
     expect_same(run_on_device(x, in_bf16(GetParam(), margin)),
@@ -90,7 +91,7 @@ TEST_P(KlRankTilesTwin, StripsOfTilesMeetWithoutASeam) {
 
 // Blocks of 128 songs far from each other: only pairs inside a block are active, two tiles of four are passed over.
 TEST_P(KlRankTilesTwin, TilesWithoutAnActivePairArePassedOver) {
-  KlInputs x = gaussians(200, 3, 0.0, 82);
+  KlInputs x = gaussians(160, 3, 0.0, 82);
   for (std::size_t k = 128 * x.d; k < x.n * x.d; ++k) {
     x.music_mean[k] += 12.0;
     x.emotion_mean[k] += 12.0;
@@ -107,7 +108,7 @@ TEST_P(KlRankTilesTwin, TilesWithoutAnActivePairArePassedOver) {
   ASSERT_EQ(plan.kernel, GetParam());
   cuda::kl_rank_gauge(ctx, plan);
   cuda::kl_rank_operands(ctx, plan, 0);
-  const cuda::KlStrip strip{0, 0, 200};
+  const cuda::KlStrip strip{0, 0, 160};
   GetParam() == KlKernel::kTiles ? cuda::kl_rank_score_tiles(ctx, plan, strip)
                                  : cuda::kl_rank_score_hopper(ctx, plan, strip);
   cuda::kl_rank_finish_tiles(ctx, plan, strip);
