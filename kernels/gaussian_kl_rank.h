@@ -21,7 +21,7 @@
 //         operands' own means are split off as rank-one terms in double, and S_ii is summed directly, not
 //         through products. In float the error of S_ij is then that of the centred products only. CUDA
 //         products follow ctx.precision(). In bf16, a pair whose hinge is nearer to its kink than 6 deviations of
-//         the products' error (kernels/cuda/kl_rank_strips.cu) is computed again from 16 bits of every operand, so
+//         the products' error (kernels/cuda/kl_rank_device.h) is computed again from 16 bits of every operand, so
 //         that the mask of active pairs is that of fp32 but for ties within that. Root mean square error of S,
 //         n = 96, d = 128 (tests/twins/kl_rank_accuracy_twin_test.cpp, the tensor cores' roundings emulated):
 //           training          plain bf16   bf16      tf32      fp32
