@@ -19,8 +19,15 @@ namespace {
 
 class KlCase final : public Prepared {
  public:
-  KlCase(Context& ctx, const std::string& precision, Phase phase, std::int64_t n, std::int64_t d)
-      : ctx_(ctx), phase_(phase), n_(n), d_(d), rounding_(operand_rounding(precision)), loss_(ctx, {1}) {
+  KlCase(Context& ctx, const std::string& precision, Phase phase, std::int64_t n, std::int64_t d,
+         KlKernel kernel)
+      : ctx_(ctx),
+        phase_(phase),
+        n_(n),
+        d_(d),
+        kernel_(kernel),
+        rounding_(operand_rounding(precision)),
+        loss_(ctx, {1}) {
     for (int a = 0; a < 4; ++a) {
       inputs_[a].resize(ctx, {n, d});
       gradients_[a].resize(ctx, {n, d});
@@ -79,7 +86,8 @@ class KlCase final : public Prepared {
                .emotion = {inputs_[2].data(), inputs_[3].data(), gradients_[2].data(), gradients_[3].data()},
                .margin = kMargin,
                .norm_weight = kNormWeight,
-               .loss = loss_.data()});
+               .loss = loss_.data(),
+               .kernel = kernel_});
   }
   // Two directions, forward and two gradients each, products of depth 2d: the fused form's least.
   double flops() const override {
@@ -97,6 +105,7 @@ class KlCase final : public Prepared {
   Context& ctx_;
   Phase phase_;
   std::int64_t n_, d_;
+  KlKernel kernel_;
   double rounding_;
   Tensor<float> inputs_[4], gradients_[4];  // music mean, log variance, emotion mean, log variance
   Tensor<double> loss_;
@@ -114,17 +123,40 @@ Case kl(Size size, Phase phase, std::int64_t n, std::int64_t d) {
           {{"n", n}, {"d", d}, {"late", late ? 1 : 0}},
           precisions,
           [=](Context& ctx, const std::string& precision) {
-            return std::make_unique<KlCase>(ctx, precision, phase, n, d);
+            return std::make_unique<KlCase>(ctx, precision, phase, n, d, KlKernel::kAuto);
           }};
+}
+
+// The same by one of our own tensor-core kernels, which know bf16 only.
+Case kl_by(KlKernel kernel, Size size, Phase phase, std::int64_t n, std::int64_t d) {
+  const char* name = kernel == KlKernel::kTiles ? "tiles" : "hopper";
+  Case one = kl(size, phase, n, d);
+  one.name = fmt::format("kl_{}_{}{}", name, phase == Phase::kLate ? "late_" : "", n);
+  one.group = "kl_kernels";
+  one.description += fmt::format(", kernel {}", name);
+  one.precisions = {"bf16"};
+  one.prepare = [=](Context& ctx, const std::string& precision) {
+    return std::make_unique<KlCase>(ctx, precision, phase, n, d, kernel);
+  };
+  return one;
 }
 
 }  // namespace
 
 std::vector<Case> kl_cases() {
-  return {kl(Size::kTiny, Phase::kEarly, 67, 37),        kl(Size::kTiny, Phase::kLate, 300, 16),
-          kl(Size::kPaper, Phase::kEarly, 512, 1024),    kl(Size::kScale, Phase::kEarly, 8192, 1024),
-          kl(Size::kScale, Phase::kEarly, 32768, 1024),  kl(Size::kScale, Phase::kLate, 32768, 1024),
-          kl(Size::kScale, Phase::kEarly, 131072, 1024), kl(Size::kLarge, Phase::kEarly, 1048576, 1024)};
+  std::vector<Case> all{
+      kl(Size::kTiny, Phase::kEarly, 67, 37),        kl(Size::kTiny, Phase::kLate, 300, 16),
+      kl(Size::kPaper, Phase::kEarly, 512, 1024),    kl(Size::kScale, Phase::kEarly, 8192, 1024),
+      kl(Size::kScale, Phase::kEarly, 32768, 1024),  kl(Size::kScale, Phase::kLate, 32768, 1024),
+      kl(Size::kScale, Phase::kEarly, 131072, 1024), kl(Size::kLarge, Phase::kEarly, 1048576, 1024)};
+  for (const KlKernel kernel : {KlKernel::kTiles, KlKernel::kHopper}) {
+    all.push_back(kl_by(kernel, Size::kPaper, Phase::kEarly, 512, 1024));
+    all.push_back(kl_by(kernel, Size::kScale, Phase::kEarly, 8192, 1024));
+    all.push_back(kl_by(kernel, Size::kScale, Phase::kEarly, 32768, 1024));
+    all.push_back(kl_by(kernel, Size::kScale, Phase::kLate, 32768, 1024));
+    all.push_back(kl_by(kernel, Size::kScale, Phase::kEarly, 131072, 1024));
+  }
+  return all;
 }
 
 }  // namespace emer::bench

@@ -32,7 +32,8 @@ KlKernel choose_kernel(Context& ctx, const GaussianKlRank<float>& args) {
         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ctx.cuda_state().device));
     if (major != 9)
       fail(ErrorKind::kDevice,
-           "gaussian_kl_rank: kernel hopper runs on compute capability 9 only, this is {}", major);
+           "gaussian_kl_rank: kernel hopper has no CUDA twin for compute capability {}.x, only for 9.0",
+           major);
   }
   const bool possible = ctx.precision() == Precision::kBf16 && args.ranking == KlRanking::kHinge;
   return possible && args.kernel != KlKernel::kAuto ? args.kernel : KlKernel::kStrips;
