@@ -150,6 +150,7 @@ std::vector<Case> kl_cases() {
       kl(Size::kScale, Phase::kEarly, 32768, 1024),  kl(Size::kScale, Phase::kLate, 32768, 1024),
       kl(Size::kScale, Phase::kEarly, 131072, 1024), kl(Size::kLarge, Phase::kEarly, 1048576, 1024)};
   for (const KlKernel kernel : {KlKernel::kTiles, KlKernel::kHopper}) {
+    all.push_back(kl_by(kernel, Size::kTiny, Phase::kEarly, 67, 37));
     all.push_back(kl_by(kernel, Size::kPaper, Phase::kEarly, 512, 1024));
     all.push_back(kl_by(kernel, Size::kScale, Phase::kEarly, 8192, 1024));
     all.push_back(kl_by(kernel, Size::kScale, Phase::kEarly, 32768, 1024));
