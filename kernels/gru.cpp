@@ -35,13 +35,15 @@ GruSchedule make_gru_schedule(const std::int32_t* lengths, int n, int max_steps)
   return s;
 }
 
-GruSavedRows gru_saved_rows(const Context& ctx, const GruSizes& sizes, int n, const GruSchedule* schedule) {
+GruSavedCounts gru_saved_counts(const Context& ctx, const GruSizes& sizes, int n,
+                                const GruSchedule* schedule) {
   if (ctx.on_cuda()) {
-    const std::int64_t rows = std::int64_t{n} * sizes.max_steps;
-    return {.gates = rows, .states = rows + n};
+    const std::int64_t rows = std::int64_t{n} * sizes.max_steps,
+                       width = (std::int64_t{sizes.hidden} + 7) / 8 * 8;
+    return {.gates = rows * 4 * width, .states = (rows + n) * width};
   }
   EMER_CHECK(schedule, "gru: the CPU needs a schedule");
-  return {.gates = schedule->gate_rows, .states = schedule->state_rows};
+  return {.gates = schedule->gate_rows * 4 * sizes.hidden, .states = schedule->state_rows * sizes.hidden};
 }
 
 namespace {

@@ -70,8 +70,10 @@ struct GruWeightGradients {  // shapes of GruWeights; all accumulated
   Real* recurrent_bias = nullptr;
 };
 // What one direction keeps for backward; both null: nothing is kept (inference). On the CPU rows stand as
-// GruSchedule says. On CUDA every slot has n rows in batch order; a row past its length copies its state from slot
-// to slot, and its gates are unspecified.
+// GruSchedule says. On CUDA every slot has n rows in batch order, each of the four gates and the state padded to a
+// multiple of 8 columns; a row past its length copies its state from slot to slot, and its gates are unspecified. In
+// bf16 precision, which must not change between forward and backward, the elements are bfloat16, in the first half of
+// the arrays.
 template <class Real>
 struct GruSaved {
   // [gate_rows, 4H]: c, z, r, and U_h h + b_rh (kAfter) or r * h (kBefore).
@@ -88,13 +90,14 @@ struct GruSizes {
   GruKernel kernel = GruKernel::kAuto;
 };
 
-// How many rows the saved arrays of either direction need on ctx's device: the schedule's on the CPU, n * T and
-// n * (T + 1) on CUDA, where the schedule may be null.
-struct GruSavedRows {
+// How many elements of Real the saved arrays of either direction need on ctx's device. The schedule may be null on
+// CUDA, where n and T decide.
+struct GruSavedCounts {
   std::int64_t gates = 0;
   std::int64_t states = 0;
 };
-GruSavedRows gru_saved_rows(const Context& ctx, const GruSizes& sizes, int n, const GruSchedule* schedule);
+GruSavedCounts gru_saved_counts(const Context& ctx, const GruSizes& sizes, int n,
+                                const GruSchedule* schedule);
 
 // Index 0 is the forward direction, 1 the backward direction.
 template <class Real>

@@ -57,13 +57,13 @@ const Real* BiGru<Real>::forward(Context& ctx, int n, int steps, const Real* x, 
                         .weights = {},
                         .saved = {},
                         .y = output_.data()};
-  const GruSavedRows rows = gru_saved_rows(ctx, sizes_, n, schedule);
+  const GruSavedCounts saved = gru_saved_counts(ctx, sizes_, n, schedule);
   for (int d = 0; d < 2; ++d) {
     Direction& direction = directions_[d];
     args.weights[d] = direction.weights();
     if (!keep) continue;
-    direction.gates.resize(ctx, {rows.gates, 4 * std::int64_t{sizes_.hidden}});
-    direction.states.resize(ctx, {rows.states, sizes_.hidden});
+    direction.gates.resize(ctx, {saved.gates});
+    direction.states.resize(ctx, {saved.states});
     args.saved[d] = {direction.gates.data(), direction.states.data()};
   }
   gru_forward(ctx, args);

@@ -38,7 +38,7 @@ class GruCase final : public Prepared {
     x_ = normal_tensor(ctx, {s_.n, s_.steps, s_.in}, 60);
     dy_ = normal_tensor(ctx, {s_.n, 2 * s_.hidden}, 61);
     y_.resize(ctx, {s_.n, 2 * s_.hidden});
-    const GruSavedRows saved = gru_saved_rows(ctx, sizes_, n, ctx.on_cuda() ? nullptr : &schedule_);
+    const GruSavedCounts saved = gru_saved_counts(ctx, sizes_, n, ctx.on_cuda() ? nullptr : &schedule_);
     const std::int64_t rows = 3 * s_.hidden;
     const Shape shapes[kArrays] = {{rows, s_.in}, {rows, s_.hidden}, {rows}, {rows}};
     for (int direction = 0; direction < 2; ++direction) {
@@ -46,8 +46,8 @@ class GruCase final : public Prepared {
         weights_[direction][a] = normal_tensor(ctx, shapes[a], stream(direction, a), deviation(a));
         gradients_[direction][a].resize(ctx, shapes[a]);
       }
-      gates_[direction].resize(ctx, {saved.gates, 4 * s_.hidden});
-      states_[direction].resize(ctx, {saved.states, s_.hidden});
+      gates_[direction].resize(ctx, {saved.gates});
+      states_[direction].resize(ctx, {saved.states});
     }
   }
 

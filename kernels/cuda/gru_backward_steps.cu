@@ -9,13 +9,14 @@ namespace emer::cuda {
 namespace {
 
 // One step of both directions.
+template <class Operand>
 struct BackwardStep {
   int step;
-  float* gates[2];        // [n, 4H], values in, gradients out
-  const float* state[2];  // [n, H] before the step
-  float* dh;              // [2][n, H] of the state after the step in, of the one before without products out
-  const float* d_reset;   // [2][n, H] of r * h (kBefore); null at the first step, where h is 0
-  void* operand;          // out [2][n, operand_ld]: the next product's
+  Operand* gates[2];        // [n][4][ld], values in, gradients out
+  const Operand* state[2];  // [n, ld] before the step
+  float* dh;             // [2][n, H] of the state after the step in, of the one before without products out
+  const float* d_reset;  // [2][n, H] of r * h (kBefore); null at the first step, where h is 0
+  Operand* operand;      // out [2][n, operand_ld]: the next product's
   std::int64_t operand_ld;
 };
 
@@ -37,25 +38,26 @@ __device__ void fill_row(std::int64_t count, T* row) {
 // The operand's columns are the gradients of z, r and U_h h. One block per row blockIdx.x and direction
 // blockIdx.y, one thread per unit.
 template <class Operand>
-__global__ void gru_gradient_after(GruBackward<float> a, BackwardStep s) {
+__global__ void gru_gradient_after(GruBackward<float> a, BackwardStep<Operand> s) {
   const Place p = place_of(a, s.step);
-  const std::int64_t units = a.sizes.hidden;
-  float* g = of_direction(s.gates, p.direction) + p.row * 4 * units;
-  Operand* operand = static_cast<Operand*>(s.operand) + p.both * s.operand_ld;
+  const std::int64_t units = a.sizes.hidden, ld = gru_operand_ld(units);
+  Operand* g = of_direction(s.gates, p.direction) + p.row * 4 * ld;
+  Operand* operand = s.operand + p.both * s.operand_ld;
   if (!p.active) {
-    fill_row(4 * units, g);
+    fill_row(4 * ld, g);
     fill_row(3 * units, operand);
     return;
   }
-  const float* state = of_direction(s.state, p.direction) + p.row * units;
+  const Operand* state = of_direction(s.state, p.direction) + p.row * ld;
   float* dh = s.dh + p.both * units;
   for (std::int64_t j = threadIdx.x; j < units; j += blockDim.x) {
-    const GruUnitGradient d = gru_unit_after(a.sizes.activation, g[j], g[units + j], g[2 * units + j],
-                                             g[3 * units + j], state[j], dh[j]);
-    g[j] = d.c;
-    g[units + j] = d.z;
-    g[2 * units + j] = d.r;
-    g[3 * units + j] = d.n;
+    const GruUnitGradient d = gru_unit_after(a.sizes.activation, load_operand(g + j),
+                                             load_operand(g + ld + j), load_operand(g + 2 * ld + j),
+                                             load_operand(g + 3 * ld + j), load_operand(state + j), dh[j]);
+    store_operand(g + j, d.c);
+    store_operand(g + ld + j, d.z);
+    store_operand(g + 2 * ld + j, d.r);
+    store_operand(g + 3 * ld + j, d.n);
     dh[j] = d.state;
     store_operand(operand + j, d.z);
     store_operand(operand + units + j, d.r);
@@ -66,23 +68,23 @@ __global__ void gru_gradient_after(GruBackward<float> a, BackwardStep s) {
 // kBefore down to the gradient of what went into tanh, the operand. One block per row blockIdx.x and direction
 // blockIdx.y, one thread per unit.
 template <class Operand>
-__global__ void gru_gradient_before_candidate(GruBackward<float> a, BackwardStep s) {
+__global__ void gru_gradient_before_candidate(GruBackward<float> a, BackwardStep<Operand> s) {
   const Place p = place_of(a, s.step);
-  const std::int64_t units = a.sizes.hidden;
-  float* g = of_direction(s.gates, p.direction) + p.row * 4 * units;
-  Operand* operand = static_cast<Operand*>(s.operand) + p.both * s.operand_ld;
+  const std::int64_t units = a.sizes.hidden, ld = gru_operand_ld(units);
+  Operand* g = of_direction(s.gates, p.direction) + p.row * 4 * ld;
+  Operand* operand = s.operand + p.both * s.operand_ld;
   if (!p.active) {
-    fill_row(4 * units, g);
+    fill_row(4 * ld, g);
     fill_row(units, operand);
     return;
   }
-  const float* state = of_direction(s.state, p.direction) + p.row * units;
+  const Operand* state = of_direction(s.state, p.direction) + p.row * ld;
   float* dh = s.dh + p.both * units;
   for (std::int64_t j = threadIdx.x; j < units; j += blockDim.x) {
-    const float c = g[j], z = g[units + j], d = dh[j];
-    const float d_candidate = d * (1.0f - z) * (1.0f - c * c);
-    g[j] = d_candidate;
-    g[units + j] = d * (state[j] - c) * gru_gate_slope(a.sizes.activation, z);
+    const float c = load_operand(g + j), z = load_operand(g + ld + j), d = dh[j],
+                d_candidate = d * (1.0f - z) * (1.0f - c * c);
+    store_operand(g + j, d_candidate);
+    store_operand(g + ld + j, d * (load_operand(state + j) - c) * gru_gate_slope(a.sizes.activation, z));
     dh[j] = d * z;
     store_operand(operand + j, d_candidate);
   }
@@ -91,21 +93,21 @@ __global__ void gru_gradient_before_candidate(GruBackward<float> a, BackwardStep
 // kBefore from the gradient of r * h on; the operand's columns are the gradients of z and r. One block per row
 // blockIdx.x and direction blockIdx.y, one thread per unit.
 template <class Operand>
-__global__ void gru_gradient_before_reset(GruBackward<float> a, BackwardStep s) {
+__global__ void gru_gradient_before_reset(GruBackward<float> a, BackwardStep<Operand> s) {
   const Place p = place_of(a, s.step);
-  const std::int64_t units = a.sizes.hidden;
-  Operand* operand = static_cast<Operand*>(s.operand) + p.both * s.operand_ld;
+  const std::int64_t units = a.sizes.hidden, ld = gru_operand_ld(units);
+  Operand* operand = s.operand + p.both * s.operand_ld;
   if (!p.active) return fill_row(2 * units, operand);
-  float* g = of_direction(s.gates, p.direction) + p.row * 4 * units;
-  const float* state = of_direction(s.state, p.direction) + p.row * units;
+  Operand* g = of_direction(s.gates, p.direction) + p.row * 4 * ld;
+  const Operand* state = of_direction(s.state, p.direction) + p.row * ld;
   const float* d_reset = s.d_reset == nullptr ? nullptr : s.d_reset + p.both * units;
   float* dh = s.dh + p.both * units;
   for (std::int64_t j = threadIdx.x; j < units; j += blockDim.x) {
-    const float r = g[2 * units + j], d = d_reset == nullptr ? 0.0f : d_reset[j];
-    const float d_r = d * state[j] * gru_gate_slope(a.sizes.activation, r);
+    const float r = load_operand(g + 2 * ld + j), d = d_reset == nullptr ? 0.0f : d_reset[j];
+    const float d_r = d * load_operand(state + j) * gru_gate_slope(a.sizes.activation, r);
     dh[j] += d * r;
-    g[2 * units + j] = d_r;
-    store_operand(operand + j, g[units + j]);
+    store_operand(g + 2 * ld + j, d_r);
+    operand[j] = g[ld + j];
     store_operand(operand + units + j, d_r);
   }
 }
@@ -149,33 +151,30 @@ void run(Context& ctx, const GruBackward<float>& a) {
                  .stride_b = 3 * units * ld,
                  .stride_c = n * units});
   };
-
-  const LaunchShape rows{.grid = {static_cast<unsigned>(n), 2}, .block = gru_row_threads(hidden)};
-  const auto named = [&](const char* name) {
-    LaunchShape shape = rows;
-    shape.name = name;
-    return shape;
+  const auto rows = [&](const char* name) {
+    return LaunchShape{.name = name, .grid = {static_cast<unsigned>(n), 2}, .block = gru_row_threads(hidden)};
   };
-  launch(ctx, named("gru_split_gradient"), gru_split_gradient, a.n, units, a.dy, dh);
+
+  launch(ctx, rows("gru_split_gradient"), gru_split_gradient, a.n, units, a.dy, dh);
   for (int step = a.sizes.max_steps - 1; step >= 0; --step) {
-    BackwardStep s{.step = step,
-                   .gates = {},
-                   .state = {},
-                   .dh = dh,
-                   .d_reset = step == 0 ? nullptr : d_reset,
-                   .operand = operand,
-                   .operand_ld = operand_ld};
+    BackwardStep<Operand> s{.step = step,
+                            .gates = {},
+                            .state = {},
+                            .dh = dh,
+                            .d_reset = step == 0 ? nullptr : d_reset,
+                            .operand = operand,
+                            .operand_ld = operand_ld};
     for (int d = 0; d < 2; ++d) {
-      s.gates[d] = a.saved[d].gates + step * n * 4 * units;
-      s.state[d] = a.saved[d].states + step * n * units;
+      s.gates[d] = gru_arrays<Operand>(a.saved[d]).gates + step * n * 4 * ld;
+      s.state[d] = gru_arrays<Operand>(a.saved[d]).states + step * n * ld;
     }
     if (after) {
-      launch(ctx, named("gru_gradient_after"), gru_gradient_after<Operand>, a, s);
+      launch(ctx, rows("gru_gradient_after"), gru_gradient_after<Operand>, a, s);
       if (step > 0) product(3 * units, 0, 1.0, dh);
     } else {
-      launch(ctx, named("gru_gradient_before_candidate"), gru_gradient_before_candidate<Operand>, a, s);
+      launch(ctx, rows("gru_gradient_before_candidate"), gru_gradient_before_candidate<Operand>, a, s);
       if (step > 0) product(units, 2 * units, 0.0, d_reset);
-      launch(ctx, named("gru_gradient_before_reset"), gru_gradient_before_reset<Operand>, a, s);
+      launch(ctx, rows("gru_gradient_before_reset"), gru_gradient_before_reset<Operand>, a, s);
       if (step > 0) product(2 * units, 0, 1.0, dh);
     }
   }

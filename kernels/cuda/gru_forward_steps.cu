@@ -9,100 +9,104 @@ namespace emer::cuda {
 namespace {
 
 // One step of both directions.
+template <class Operand>
 struct ForwardStep {
   int step;
-  bool keep;               // gates are wanted by backward
-  const float* recurrent;  // [2][n, width] without biases; null before the first step, where the state is 0
-  float* gates[2];         // [n, 4H]; W x in c, z, r on entry where x is wide; null where nothing needs them
-  const float* state[2];   // [n, H]
-  float* next[2];          // [n, H], may be state
-  void* operand;           // out [2][n, ld]: the next product's
+  bool keep;  // for backward
+  const float*
+      recurrent;      // [2][n, 2H or 3H] without biases; null before the first step, where the state is 0
+  Operand* gates[2];  // [n][4][ld]; W x in c, z, r on entry where x is wide; null where nothing needs them
+  Operand* kept[2];   // out [n, ld] the state after the step; null where nothing is kept
+  float* state;       // [2][n, H] before the step in, after it out
+  float* z;           // [2][n, H] from the first cell kernel to the second (kBefore)
+  Operand* operand;   // out [2][n, ld]: the next product's
 };
 
-__device__ GruInput input_of(const GruForward<float>& a, int direction, int row, int time,
-                             const float* gates) {
-  const bool narrow = a.sizes.in <= kGruNarrowInput;
-  return {.projected = narrow ? nullptr : gates,
-          .x = narrow ? a.x + (std::int64_t{row} * a.sizes.max_steps + time) * a.sizes.in : nullptr,
-          .weight = of_direction(a.weights, direction).input_weight,
-          .bias = of_direction(a.weights, direction).bias,
-          .in = a.sizes.in,
-          .hidden = a.sizes.hidden};
+struct Place {  // of a block's row
+  int row, direction, length;
+  std::int64_t both;  // row of arrays of both directions
+};
+__device__ Place place_of(const GruForward<float>& a) {
+  const int row = static_cast<int>(blockIdx.x), d = static_cast<int>(blockIdx.y);
+  return {row, d, gru_steps_of(a.lengths, row, a.sizes.max_steps), std::int64_t{d} * a.n + row};
+}
+template <class Operand>
+__device__ Operand* gates_of(const ForwardStep<Operand>& s, const Place& p, std::int64_t ld) {
+  Operand* gates = of_direction(s.gates, p.direction);
+  return gates == nullptr ? nullptr : gates + p.row * 4 * ld;
 }
 
-// A row that has ended keeps its state.
+// The state after the step of one unit; a row that has ended keeps its state.
 template <class Operand>
-__device__ void keep_state(int hidden, const float* state, float* next, Operand* operand) {
-  for (int j = static_cast<int>(threadIdx.x); j < hidden; j += static_cast<int>(blockDim.x)) {
-    const float h = state[j];
-    next[j] = h;
-    store_operand(operand + j, h);
-  }
+__device__ void end_unit(const ForwardStep<Operand>& s, const Place& p, std::int64_t units, std::int64_t ld,
+                         std::int64_t j, float h) {
+  s.state[p.both * units + j] = h;
+  store_operand(s.operand + p.both * ld + j, h);
+  if (s.keep) store_operand(of_direction(s.kept, p.direction) + p.row * ld + j, h);
+}
+template <class Operand>
+__device__ void keep_state(const ForwardStep<Operand>& s, const Place& p, std::int64_t units,
+                           std::int64_t ld) {
+  for (std::int64_t j = threadIdx.x; j < units; j += blockDim.x)
+    end_unit(s, p, units, ld, j, s.state[p.both * units + j]);
 }
 
 // One block per row blockIdx.x and direction blockIdx.y, one thread per unit.
 template <class Operand>
-__global__ void gru_cell_after(GruForward<float> a, ForwardStep s) {
-  const int row = static_cast<int>(blockIdx.x), d = static_cast<int>(blockIdx.y), hidden = a.sizes.hidden;
-  const std::int64_t units = hidden, ld = (units + 7) / 8 * 8, both = std::int64_t{d} * a.n + row;
-  const float* state = of_direction(s.state, d) + row * units;
-  float* next = of_direction(s.next, d) + row * units;
-  Operand* operand = static_cast<Operand*>(s.operand) + both * ld;
-  const int length = gru_steps_of(a.lengths, row, a.sizes.max_steps);
-  if (s.step >= length) return keep_state(hidden, state, next, operand);
-  float* g = of_direction(s.gates, d) == nullptr ? nullptr : of_direction(s.gates, d) + row * 4 * units;
-  const GruInput input = input_of(a, d, row, gru_time(d, s.step, length), g);
-  const float* recurrent = s.recurrent == nullptr ? nullptr : s.recurrent + both * 3 * units;
-  const float* bias = of_direction(a.weights, d).recurrent_bias;
-  for (int j = static_cast<int>(threadIdx.x); j < hidden; j += static_cast<int>(blockDim.x)) {
+__global__ void gru_cell_after(GruForward<float> a, ForwardStep<Operand> s) {
+  const Place p = place_of(a);
+  const std::int64_t units = a.sizes.hidden, ld = gru_operand_ld(units);
+  if (s.step >= p.length) return keep_state(s, p, units, ld);
+  Operand* g = gates_of(s, p, ld);
+  const auto input = gru_input<Operand>(a, p.direction, p.row, gru_time(p.direction, s.step, p.length), g);
+  const float* recurrent = s.recurrent == nullptr ? nullptr : s.recurrent + p.both * 3 * units;
+  const float* bias = of_direction(a.weights, p.direction).recurrent_bias;
+  for (int j = static_cast<int>(threadIdx.x); j < a.sizes.hidden; j += static_cast<int>(blockDim.x)) {
     float v_z = input(0, j) + bias[j], v_r = input(1, j) + bias[units + j], n = bias[2 * units + j];
     if (recurrent != nullptr) {
       v_z += recurrent[j];
       v_r += recurrent[units + j];
       n += recurrent[2 * units + j];
     }
-    const float z = gru_gate(a.sizes.activation, v_z), r = gru_gate(a.sizes.activation, v_r);
-    const float c = tanhf(input(2, j) + r * n);
-    const float h = z * state[j] + (1.0f - z) * c;
+    const float z = gru_gate(a.sizes.activation, v_z), r = gru_gate(a.sizes.activation, v_r),
+                c = tanhf(input(2, j) + r * n);
     if (s.keep) {
-      g[j] = c;
-      g[units + j] = z;
-      g[2 * units + j] = r;
-      g[3 * units + j] = n;
+      store_operand(g + j, c);
+      store_operand(g + ld + j, z);
+      store_operand(g + 2 * ld + j, r);
+      store_operand(g + 3 * ld + j, n);
     }
-    next[j] = h;
-    store_operand(operand + j, h);
+    end_unit(s, p, units, ld, j, z * s.state[p.both * units + j] + (1.0f - z) * c);
   }
 }
 
 // kBefore up to r * h, the second product's operand. One block per row blockIdx.x and direction blockIdx.y, one
 // thread per unit.
 template <class Operand>
-__global__ void gru_cell_before_reset(GruForward<float> a, ForwardStep s) {
-  const int row = static_cast<int>(blockIdx.x), d = static_cast<int>(blockIdx.y), hidden = a.sizes.hidden;
-  const std::int64_t units = hidden, ld = (units + 7) / 8 * 8, both = std::int64_t{d} * a.n + row;
-  Operand* operand = static_cast<Operand*>(s.operand) + both * ld;
-  const int length = gru_steps_of(a.lengths, row, a.sizes.max_steps);
-  if (s.step >= length) {
-    for (int j = static_cast<int>(threadIdx.x); j < hidden; j += static_cast<int>(blockDim.x))
-      store_operand(operand + j, 0.0f);
+__global__ void gru_cell_before_reset(GruForward<float> a, ForwardStep<Operand> s) {
+  const Place p = place_of(a);
+  const std::int64_t units = a.sizes.hidden, ld = gru_operand_ld(units);
+  Operand* operand = s.operand + p.both * ld;
+  if (s.step >= p.length) {
+    for (std::int64_t j = threadIdx.x; j < units; j += blockDim.x) store_operand(operand + j, 0.0f);
     return;
   }
-  float* g = of_direction(s.gates, d) + row * 4 * units;
-  const float* state = of_direction(s.state, d) + row * units;
-  const GruInput input = input_of(a, d, row, gru_time(d, s.step, length), g);
-  const float* recurrent = s.recurrent == nullptr ? nullptr : s.recurrent + both * 2 * units;
-  for (int j = static_cast<int>(threadIdx.x); j < hidden; j += static_cast<int>(blockDim.x)) {
+  Operand* g = gates_of(s, p, ld);
+  const auto input = gru_input<Operand>(a, p.direction, p.row, gru_time(p.direction, s.step, p.length), g);
+  const float* recurrent = s.recurrent == nullptr ? nullptr : s.recurrent + p.both * 2 * units;
+  for (int j = static_cast<int>(threadIdx.x); j < a.sizes.hidden; j += static_cast<int>(blockDim.x)) {
     float v_z = input(0, j), v_r = input(1, j);
     if (recurrent != nullptr) {
       v_z += recurrent[j];
       v_r += recurrent[units + j];
     }
-    const float r = gru_gate(a.sizes.activation, v_r), reset_state = r * state[j];
-    g[units + j] = gru_gate(a.sizes.activation, v_z);
+    const float z = gru_gate(a.sizes.activation, v_z), r = gru_gate(a.sizes.activation, v_r),
+                reset_state = r * s.state[p.both * units + j];
+    s.z[p.both * units + j] = z;
     if (s.keep) {
-      g[2 * units + j] = r;
-      g[3 * units + j] = reset_state;
+      store_operand(g + ld + j, z);
+      store_operand(g + 2 * ld + j, r);
+      store_operand(g + 3 * ld + j, reset_state);
     }
     store_operand(operand + j, reset_state);
   }
@@ -111,23 +115,18 @@ __global__ void gru_cell_before_reset(GruForward<float> a, ForwardStep s) {
 // kBefore from U_h (r * h), in s.recurrent, to the end of the step. One block per row blockIdx.x and direction
 // blockIdx.y, one thread per unit.
 template <class Operand>
-__global__ void gru_cell_before_end(GruForward<float> a, ForwardStep s) {
-  const int row = static_cast<int>(blockIdx.x), d = static_cast<int>(blockIdx.y), hidden = a.sizes.hidden;
-  const std::int64_t units = hidden, ld = (units + 7) / 8 * 8, both = std::int64_t{d} * a.n + row;
-  const float* state = of_direction(s.state, d) + row * units;
-  float* next = of_direction(s.next, d) + row * units;
-  Operand* operand = static_cast<Operand*>(s.operand) + both * ld;
-  const int length = gru_steps_of(a.lengths, row, a.sizes.max_steps);
-  if (s.step >= length) return keep_state(hidden, state, next, operand);
-  float* g = of_direction(s.gates, d) + row * 4 * units;
-  const GruInput input = input_of(a, d, row, gru_time(d, s.step, length), g);
-  const float* recurrent = s.recurrent == nullptr ? nullptr : s.recurrent + both * units;
-  for (int j = static_cast<int>(threadIdx.x); j < hidden; j += static_cast<int>(blockDim.x)) {
-    const float c = tanhf(input(2, j) + (recurrent == nullptr ? 0.0f : recurrent[j])), z = g[units + j];
-    const float h = z * state[j] + (1.0f - z) * c;
-    if (s.keep) g[j] = c;
-    next[j] = h;
-    store_operand(operand + j, h);
+__global__ void gru_cell_before_end(GruForward<float> a, ForwardStep<Operand> s) {
+  const Place p = place_of(a);
+  const std::int64_t units = a.sizes.hidden, ld = gru_operand_ld(units);
+  if (s.step >= p.length) return keep_state(s, p, units, ld);
+  Operand* g = gates_of(s, p, ld);
+  const auto input = gru_input<Operand>(a, p.direction, p.row, gru_time(p.direction, s.step, p.length), g);
+  const float* recurrent = s.recurrent == nullptr ? nullptr : s.recurrent + p.both * units;
+  for (int j = static_cast<int>(threadIdx.x); j < a.sizes.hidden; j += static_cast<int>(blockDim.x)) {
+    const float c = tanhf(input(2, j) + (recurrent == nullptr ? 0.0f : recurrent[j])),
+                z = s.z[p.both * units + j];
+    if (s.keep) store_operand(g + j, c);
+    end_unit(s, p, units, ld, j, z * s.state[p.both * units + j] + (1.0f - z) * c);
   }
 }
 
@@ -143,18 +142,21 @@ void run(Context& ctx, const GruForward<float>& a) {
              narrow = gru_narrow(a.sizes);
   const auto count = [](std::int64_t elements) { return static_cast<std::size_t>(elements); };
 
-  const int gate_slots = keep ? steps : narrow ? 1 : steps < kProjectedSteps ? steps : kProjectedSteps;
-  const std::int64_t gate_slot = n * 4 * units, state_slot = keep ? n * units : 0;
-  float *gates[2] = {nullptr, nullptr}, *states[2];
+  const int gate_slots = keep || steps < kProjectedSteps ? steps : kProjectedSteps;
+  const std::int64_t gate_slot = n * 4 * ld, state_slot = n * ld;
+  Operand *gates[2] = {nullptr, nullptr}, *kept[2] = {nullptr, nullptr};
   for (int d = 0; d < 2; ++d) {
     if (keep) {
-      gates[d] = a.saved[d].gates;
-    } else if (!after || !narrow) {
-      gates[d] = ctx.scratch<float>(count(gate_slots * gate_slot));
+      gates[d] = gru_arrays<Operand>(a.saved[d]).gates;
+      kept[d] = gru_arrays<Operand>(a.saved[d]).states;
+      emer::fill_zero(ctx, kept[d], count(state_slot) * sizeof(Operand));
+    } else if (!narrow) {
+      gates[d] = ctx.scratch<Operand>(count(gate_slots * gate_slot));
     }
-    states[d] = keep ? a.saved[d].states : ctx.scratch<float>(count(n * units));
-    emer::fill_zero(ctx, states[d], count(n * units) * sizeof(float));
   }
+  float* state = ctx.scratch<float>(count(2 * n * units));
+  emer::fill_zero(ctx, state, count(2 * n * units) * sizeof(float));
+  float* z = after ? nullptr : ctx.scratch<float>(count(2 * n * units));
   Operand* weights = ctx.scratch<Operand>(count(2 * 3 * units * ld));
   gru_pack_recurrent(ctx, a.weights, hidden, weights);
   Operand* operand = ctx.scratch<Operand>(count(2 * n * ld));
@@ -178,40 +180,36 @@ void run(Context& ctx, const GruForward<float>& a) {
                  .stride_b = 3 * units * ld,
                  .stride_c = n * columns});
   };
-
-  const LaunchShape rows{.grid = {static_cast<unsigned>(n), 2}, .block = gru_row_threads(hidden)};
-  const auto named = [&](const char* name) {
-    LaunchShape shape = rows;
-    shape.name = name;
-    return shape;
+  const auto rows = [&](const char* name) {
+    return LaunchShape{.name = name, .grid = {static_cast<unsigned>(n), 2}, .block = gru_row_threads(hidden)};
   };
+
   for (int step = 0; step < steps; ++step) {
     const int slot = step % gate_slots;
     if (!narrow && slot == 0)
-      gru_project_inputs(ctx, a, step, steps - step < gate_slots ? steps - step : gate_slots, gates);
-    ForwardStep s{.step = step,
-                  .keep = keep,
-                  .recurrent = step == 0 ? nullptr : recurrent,
-                  .gates = {},
-                  .state = {},
-                  .next = {},
-                  .operand = operand};
+      gru_project_inputs<Operand>(ctx, a, step, steps - step < gate_slots ? steps - step : gate_slots, gates);
+    ForwardStep<Operand> s{.step = step,
+                           .keep = keep,
+                           .recurrent = step == 0 ? nullptr : recurrent,
+                           .gates = {},
+                           .kept = {},
+                           .state = state,
+                           .z = z,
+                           .operand = operand};
     for (int d = 0; d < 2; ++d) {
       s.gates[d] = gates[d] == nullptr ? nullptr : gates[d] + slot * gate_slot;
-      s.state[d] = states[d] + step * state_slot;
-      s.next[d] = states[d] + (step + 1) * state_slot;
+      s.kept[d] = keep ? kept[d] + (step + 1) * state_slot : nullptr;
     }
     if (step > 0) product((after ? 3 : 2) * units, 0);
     if (after) {
-      launch(ctx, named("gru_cell_after"), gru_cell_after<Operand>, a, s);
+      launch(ctx, rows("gru_cell_after"), gru_cell_after<Operand>, a, s);
     } else {
-      launch(ctx, named("gru_cell_before_reset"), gru_cell_before_reset<Operand>, a, s);
+      launch(ctx, rows("gru_cell_before_reset"), gru_cell_before_reset<Operand>, a, s);
       if (step > 0) product(units, 2 * units);
-      launch(ctx, named("gru_cell_before_end"), gru_cell_before_end<Operand>, a, s);
+      launch(ctx, rows("gru_cell_before_end"), gru_cell_before_end<Operand>, a, s);
     }
   }
-  const float* const last[2] = {states[0] + steps * state_slot, states[1] + steps * state_slot};
-  gru_collect(ctx, a, last);
+  gru_collect(ctx, a, state);
 }
 
 }  // namespace

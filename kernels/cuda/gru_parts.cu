@@ -8,66 +8,84 @@ namespace emer::cuda {
 namespace {
 
 // x rows in the order in which one direction reads them.
+template <class Operand>
 struct Gather {
   int n, max_steps, in;
   int direction;
   int first, count;  // steps
   const std::int32_t* lengths;
   const float* x;  // [n, T, in]
-  float* to;       // [count * n, in]
+  Operand* to;     // [count * n, ld]
+  std::int64_t ld;
 };
 
-// One thread per element of `to`; rows that have ended get 0, whatever x holds there.
-__global__ void gru_gather_inputs(Gather g) {
+// One thread per element of x in `to`; rows that have ended get 0, whatever x holds there.
+template <class Operand>
+__global__ void gru_gather_inputs(Gather<Operand> g) {
   const std::int64_t size = std::int64_t{g.count} * g.n * g.in, stride = std::int64_t{gridDim.x} * blockDim.x;
   for (std::int64_t e = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < size; e += stride) {
     const std::int64_t slot_row = e / g.in, k = e % g.in;
     const int row = static_cast<int>(slot_row % g.n), step = g.first + static_cast<int>(slot_row / g.n);
     const int length = gru_steps_of(g.lengths, row, g.max_steps);
-    g.to[e] = step < length
-                  ? g.x[(std::int64_t{row} * g.max_steps + gru_time(g.direction, step, length)) * g.in + k]
-                  : 0.0f;
+    float x = 0.0f;
+    if (step < length)
+      x = g.x[(std::int64_t{row} * g.max_steps + gru_time(g.direction, step, length)) * g.in + k];
+    store_operand(g.to + slot_row * g.ld + k, x);
   }
 }
 
-template <class Args>
-void gather_inputs(Context& ctx, const Args& a, int direction, int first, int count, float* to) {
-  const Gather g{.n = a.n,
-                 .max_steps = a.sizes.max_steps,
-                 .in = a.sizes.in,
-                 .direction = direction,
-                 .first = first,
-                 .count = count,
-                 .lengths = a.lengths,
-                 .x = a.x,
-                 .to = to};
+// [count * n, gru_operand_ld(in)] in scratch.
+template <class Operand, class Args>
+Operand* gather_inputs(Context& ctx, const Args& a, int direction, int first, int count) {
+  const std::int64_t rows = std::int64_t{count} * a.n, ld = gru_operand_ld(a.sizes.in);
+  Operand* to = ctx.scratch<Operand>(static_cast<std::size_t>(rows * ld));
+  const Gather<Operand> g{.n = a.n,
+                          .max_steps = a.sizes.max_steps,
+                          .in = a.sizes.in,
+                          .direction = direction,
+                          .first = first,
+                          .count = count,
+                          .lengths = a.lengths,
+                          .x = a.x,
+                          .to = to,
+                          .ld = ld};
   launch(ctx,
-         {.name = "gru_gather_inputs",
-          .grid = {blocks_for(std::int64_t{count} * a.n * a.sizes.in)},
-          .block = kElementwiseBlock},
-         gru_gather_inputs, g);
+         {.name = "gru_gather_inputs", .grid = {blocks_for(rows * a.sizes.in)}, .block = kElementwiseBlock},
+         gru_gather_inputs<Operand>, g);
+  return to;
 }
-
-struct States {
-  const float* of[2];  // [n, H]
-};
 
 // One block per row blockIdx.x and direction blockIdx.y, one thread per unit.
-__global__ void gru_collect_states(States states, std::int64_t units, float* y) {
-  const std::int64_t row = blockIdx.x, d = blockIdx.y;
+__global__ void gru_collect_states(const float* states, std::int64_t units, float* y) {
+  const std::int64_t row = blockIdx.x, d = blockIdx.y, rows = gridDim.x;
   for (std::int64_t j = threadIdx.x; j < units; j += blockDim.x)
-    y[(2 * row + d) * units + j] = of_direction(states.of, static_cast<int>(d))[row * units + j];
+    y[(2 * row + d) * units + j] = states[(d * rows + row) * units + j];
 }
 
-// One block per row of [2][3H, H]; one thread per column.
+// Two arrays of gridDim.x rows one behind the other, rows padded. One block per row blockIdx.x of array blockIdx.y, one
+// thread per column.
 template <class Operand>
-__global__ void gru_pack_rows(const float* forward, const float* backward, std::int64_t columns,
-                              std::int64_t ld, Operand* to) {
+__global__ void gru_pack_rows(const float* first, const float* second, std::int64_t columns, std::int64_t ld,
+                              Operand* to) {
   const std::int64_t row = blockIdx.x;
-  const float* from = blockIdx.y == 0 ? forward : backward;
+  const float* from = blockIdx.y == 0 ? first : second;
   to += (blockIdx.y * std::int64_t{gridDim.x} + row) * ld;
   for (std::int64_t j = threadIdx.x; j < columns; j += blockDim.x)
     store_operand(to + j, from[row * columns + j]);
+}
+
+// [2][3H, gru_operand_ld(in)] in scratch.
+template <class Operand>
+Operand* pack_input_weights(Context& ctx, const GruWeights<float> weights[2], const GruSizes& sizes) {
+  const std::int64_t ld = gru_operand_ld(sizes.in);
+  Operand* to = ctx.scratch<Operand>(static_cast<std::size_t>(2 * 3 * sizes.hidden * ld));
+  launch(ctx,
+         {.name = "gru_pack_rows",
+          .grid = {3 * static_cast<unsigned>(sizes.hidden), 2},
+          .block = gru_row_threads(sizes.in)},
+         gru_pack_rows<Operand>, weights[0].input_weight, weights[1].input_weight, std::int64_t{sizes.in}, ld,
+         to);
+  return to;
 }
 
 // Sums over rows and steps of the gradients in `gates`, and of their products with a narrow x.
@@ -81,20 +99,22 @@ struct ColumnSums {
 
 // One thread per column blockIdx.x * blockDim.x + threadIdx.x, part of the rows blockIdx.y and direction
 // blockIdx.z.
+template <class Operand>
 __global__ void gru_sum_columns(GruBackward<float> a, ColumnSums s) {
   const int d = static_cast<int>(blockIdx.z),
             column = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (column >= s.columns) return;
-  const std::int64_t units = a.sizes.hidden, all = std::int64_t{a.n} * a.sizes.max_steps,
-                     begin = blockIdx.y * s.rows_of_part,
+  const std::int64_t units = a.sizes.hidden, ld = gru_operand_ld(units),
+                     all = std::int64_t{a.n} * a.sizes.max_steps, begin = blockIdx.y * s.rows_of_part,
                      end = begin + s.rows_of_part < all ? begin + s.rows_of_part : all;
   int row = static_cast<int>(begin % a.n), step = static_cast<int>(begin / a.n);
-  const float* gates = of_direction(a.saved, d).gates;
+  const Operand* gates =
+      gru_arrays<Operand>(of_direction(a.saved, d)).gates + column / units * ld + column % units;
   double sum[1 + kGruNarrowInput] = {};
   for (std::int64_t at = begin; at < end; ++at) {
     const int length = gru_steps_of(a.lengths, row, a.sizes.max_steps);
     if (step < length) {
-      const double g = static_cast<double>(gates[at * 4 * units + column]);
+      const double g = static_cast<double>(load_operand(gates + at * 4 * ld));
       sum[0] += g;
       if (s.terms > 1) {
         const float* x =
@@ -137,6 +157,7 @@ __global__ void gru_add_column_sums(GruBackward<float> a, ColumnSums s) {
     to.recurrent_bias[std::int64_t{block - 1} * units + unit] += sum;
 }
 
+template <class Operand>
 void add_column_sums(Context& ctx, const GruBackward<float>& a) {
   const ArenaScope scope(ctx);
   constexpr std::int64_t kRowsOfPart = 256, kMostParts = 1024;
@@ -152,7 +173,7 @@ void add_column_sums(Context& ctx, const GruBackward<float>& a) {
   const unsigned blocks = blocks_for(s.columns, kThreads);
   launch(ctx,
          {.name = "gru_sum_columns", .grid = {blocks, static_cast<unsigned>(s.parts), 2}, .block = kThreads},
-         gru_sum_columns, a, s);
+         gru_sum_columns<Operand>, a, s);
   launch(
       ctx,
       {.name = "gru_add_column_sums", .grid = {blocks, static_cast<unsigned>(s.terms), 2}, .block = kThreads},
@@ -185,32 +206,12 @@ __global__ void gru_spread_input_gradient(Spread s) {
   }
 }
 
-// What one direction gives to the inputs of its steps, [T * n, in]: two products, for the gates' blocks c | z, r
-// stand as z, r | h in the weights.
-void input_gradient(Context& ctx, const GruBackward<float>& a, int d, float* to) {
-  const std::int64_t units = a.sizes.hidden, in = a.sizes.in;
-  const float *g = a.saved[d].gates, *weight = a.weights[d].input_weight;
-  Matmul p{.m = std::int64_t{a.n} * a.sizes.max_steps,
-           .n = in,
-           .k = units,
-           .a = g,
-           .lda = 4 * units,
-           .b = weight + 2 * units * in,
-           .ldb = in,
-           .c = to,
-           .ldc = in,
-           .precision = ctx.precision()};
-  matmul(ctx, p);
-  p.k = 2 * units;
-  p.a = g + units;
-  p.b = weight;
-  p.beta = 1.0;
-  matmul(ctx, p);
-}
-
+template <class Operand>
 void spread_input_gradient(Context& ctx, const GruBackward<float>& a) {
   const ArenaScope scope(ctx);
-  const std::int64_t size = std::int64_t{a.n} * a.sizes.max_steps * a.sizes.in;
+  const std::int64_t units = a.sizes.hidden, ld = gru_operand_ld(units), in = a.sizes.in,
+                     in_ld = gru_operand_ld(in), rows = std::int64_t{a.n} * a.sizes.max_steps;
+  const Operand* weights = pack_input_weights<Operand>(ctx, a.weights, a.sizes);
   Spread s{.n = a.n,
            .max_steps = a.sizes.max_steps,
            .in = a.sizes.in,
@@ -218,89 +219,120 @@ void spread_input_gradient(Context& ctx, const GruBackward<float>& a) {
            .of_step = {},
            .dx = a.dx};
   for (int d = 0; d < 2; ++d) {
-    float* of_step = ctx.scratch<float>(static_cast<std::size_t>(size));
-    input_gradient(ctx, a, d, of_step);
+    float* of_step = ctx.scratch<float>(static_cast<std::size_t>(rows * in));
+    for (int gate = 0; gate < 3; ++gate)  // c, z, r; the weights' blocks are z, r, h
+      matmul(ctx, {.m = rows,
+                   .n = in,
+                   .k = units,
+                   .a = gru_arrays<Operand>(a.saved[d]).gates + gate * ld,
+                   .lda = 4 * ld,
+                   .b = weights + (d * 3 + (gate + 2) % 3) * units * in_ld,
+                   .ldb = in_ld,
+                   .beta = gate == 0 ? 0.0 : 1.0,
+                   .c = of_step,
+                   .ldc = in,
+                   .input = gru_operand_type<Operand>(),
+                   .precision = ctx.precision()});
     s.of_step[d] = of_step;
   }
-  launch(ctx, {.name = "gru_spread_input_gradient", .grid = {blocks_for(size)}, .block = kElementwiseBlock},
+  launch(ctx,
+         {.name = "gru_spread_input_gradient", .grid = {blocks_for(rows * in)}, .block = kElementwiseBlock},
          gru_spread_input_gradient, s);
 }
 
-// to [m, columns] += left' right over all steps and rows; left is m columns of the gates.
-void add_product(Context& ctx, const GruBackward<float>& a, std::int64_t m, const float* left,
-                 std::int64_t columns, const float* right, std::int64_t right_ld, float* to) {
-  matmul(ctx, {.transpose_a = true,
-               .m = m,
-               .n = columns,
-               .k = std::int64_t{a.n} * a.sizes.max_steps,
-               .a = left,
-               .lda = 4 * std::int64_t{a.sizes.hidden},
-               .b = right,
-               .ldb = right_ld,
-               .beta = 1.0,
-               .c = to,
-               .ldc = columns,
-               .precision = ctx.precision()});
+// to [gates * H, columns] += left' right over all steps and rows; left is `gates` gates side by side.
+template <class Operand>
+void add_product(Context& ctx, const GruBackward<float>& a, int gates, const Operand* left,
+                 std::int64_t columns, const Operand* right, std::int64_t right_ld, float* to) {
+  const std::int64_t units = a.sizes.hidden, ld = gru_operand_ld(units);
+  Matmul p{.transpose_a = true,
+           .m = gates * units,
+           .n = columns,
+           .k = std::int64_t{a.n} * a.sizes.max_steps,
+           .a = left,
+           .lda = 4 * ld,
+           .b = right,
+           .ldb = right_ld,
+           .beta = 1.0,
+           .c = to,
+           .ldc = columns,
+           .input = gru_operand_type<Operand>(),
+           .precision = ctx.precision()};
+  if (ld != units) {  // gaps between the gates
+    p.m = units;
+    p.batch = gates;
+    p.stride_a = ld;
+    p.stride_c = units * columns;
+  }
+  matmul(ctx, p);
 }
 
+template <class Operand>
 void add_weight_gradients(Context& ctx, const GruBackward<float>& a, int d) {
   const ArenaScope scope(ctx);
-  const std::int64_t units = a.sizes.hidden, in = a.sizes.in;
-  const float *g = a.saved[d].gates, *states = a.saved[d].states;
+  const std::int64_t units = a.sizes.hidden, ld = gru_operand_ld(units), in = a.sizes.in;
+  const Operand *g = gru_arrays<Operand>(a.saved[d]).gates, *states = gru_arrays<Operand>(a.saved[d]).states;
   const GruWeightGradients<float>& to = a.gradients[d];
   if (a.sizes.reset == GruReset::kAfter) {
-    add_product(ctx, a, 3 * units, g + units, units, states, units, to.recurrent_weight);
+    add_product(ctx, a, 3, g + ld, units, states, ld, to.recurrent_weight);
   } else {
-    add_product(ctx, a, 2 * units, g + units, units, states, units, to.recurrent_weight);
-    add_product(ctx, a, units, g, units, g + 3 * units, 4 * units, to.recurrent_weight + 2 * units * units);
+    add_product(ctx, a, 2, g + ld, units, states, ld, to.recurrent_weight);
+    add_product(ctx, a, 1, g, units, g + 3 * ld, 4 * ld, to.recurrent_weight + 2 * units * units);
   }
   if (gru_narrow(a.sizes)) return;  // came with the sums over columns
-  float* x = ctx.scratch<float>(static_cast<std::size_t>(std::int64_t{a.n} * a.sizes.max_steps * in));
-  gather_inputs(ctx, a, d, 0, a.sizes.max_steps, x);
-  add_product(ctx, a, 2 * units, g + units, in, x, in, to.input_weight);
-  add_product(ctx, a, units, g, in, x, in, to.input_weight + 2 * units * in);
+  const Operand* x = gather_inputs<Operand>(ctx, a, d, 0, a.sizes.max_steps);
+  add_product(ctx, a, 2, g + ld, in, x, gru_operand_ld(in), to.input_weight);
+  add_product(ctx, a, 1, g, in, x, gru_operand_ld(in), to.input_weight + 2 * units * in);
+}
+
+template <class Operand>
+void parameter_gradients(Context& ctx, const GruBackward<float>& a) {
+  add_column_sums<Operand>(ctx, a);
+  for (int d = 0; d < 2; ++d) add_weight_gradients<Operand>(ctx, a, d);
+  if (a.dx != nullptr) spread_input_gradient<Operand>(ctx, a);
 }
 
 }  // namespace
 
+template <class Operand>
 void gru_project_inputs(Context& ctx, const GruForward<float>& a, int first, int count,
-                        float* const gates[2]) {
+                        Operand* const gates[2]) {
   const ArenaScope scope(ctx);
-  const std::int64_t units = a.sizes.hidden, in = a.sizes.in, rows = std::int64_t{count} * a.n;
-  float* x = ctx.scratch<float>(static_cast<std::size_t>(rows * in));
+  const std::int64_t units = a.sizes.hidden, ld = gru_operand_ld(units), in_ld = gru_operand_ld(a.sizes.in);
+  const Operand* weights = pack_input_weights<Operand>(ctx, a.weights, a.sizes);
   for (int d = 0; d < 2; ++d) {
-    gather_inputs(ctx, a, d, first, count, x);
-    Matmul p{.transpose_b = true,
-             .m = rows,
-             .n = units,
-             .k = in,
-             .a = x,
-             .lda = in,
-             .b = a.weights[d].input_weight + 2 * units * in,
-             .ldb = in,
-             .c = gates[d],
-             .ldc = 4 * units,
-             .precision = ctx.precision()};
-    matmul(ctx, p);
-    p.n = 2 * units;
-    p.b = a.weights[d].input_weight;
-    p.c = gates[d] + units;
-    matmul(ctx, p);
+    const ArenaScope inner(ctx);
+    const Operand* x = gather_inputs<Operand>(ctx, a, d, first, count);
+    for (int gate = 0; gate < 3; ++gate)  // c, z, r; the weights' blocks are z, r, h
+      matmul(ctx, {.transpose_b = true,
+                   .m = std::int64_t{count} * a.n,
+                   .n = units,
+                   .k = a.sizes.in,
+                   .a = x,
+                   .lda = in_ld,
+                   .b = weights + (d * 3 + (gate + 2) % 3) * units * in_ld,
+                   .ldb = in_ld,
+                   .c = gates[d] + gate * ld,
+                   .ldc = 4 * ld,
+                   .input = gru_operand_type<Operand>(),
+                   .output = gru_operand_type<Operand>(),
+                   .precision = ctx.precision()});
   }
 }
 
-void gru_collect(Context& ctx, const GruForward<float>& a, const float* const states[2]) {
+void gru_collect(Context& ctx, const GruForward<float>& a, const float* states) {
   launch(ctx,
          {.name = "gru_collect_states",
           .grid = {static_cast<unsigned>(a.n), 2},
           .block = gru_row_threads(a.sizes.hidden)},
-         gru_collect_states, States{{states[0], states[1]}}, std::int64_t{a.sizes.hidden}, a.y);
+         gru_collect_states, states, std::int64_t{a.sizes.hidden}, a.y);
 }
 
 void gru_parameter_gradients(Context& ctx, const GruBackward<float>& a) {
-  add_column_sums(ctx, a);
-  for (int d = 0; d < 2; ++d) add_weight_gradients(ctx, a, d);
-  if (a.dx != nullptr) spread_input_gradient(ctx, a);
+  if (ctx.precision() == Precision::kBf16)
+    parameter_gradients<Bf16Bits>(ctx, a);
+  else
+    parameter_gradients<float>(ctx, a);
 }
 
 template <class Operand>
@@ -313,6 +345,8 @@ void gru_pack_recurrent(Context& ctx, const GruWeights<float> weights[2], int hi
          std::int64_t{hidden}, gru_operand_ld(hidden), to);
 }
 
+template void gru_project_inputs(Context&, const GruForward<float>&, int, int, float* const[2]);
+template void gru_project_inputs(Context&, const GruForward<float>&, int, int, Bf16Bits* const[2]);
 template void gru_pack_recurrent(Context&, const GruWeights<float>[2], int, float*);
 template void gru_pack_recurrent(Context&, const GruWeights<float>[2], int, Bf16Bits*);
 

@@ -31,13 +31,14 @@ struct Cell {
   __device__ GruPlace place(int tile, int element) const {
     return gru_place<Tile>(block, tile, element, a.n, a.sizes.hidden, a.sizes.max_steps, p.order, a.lengths);
   }
-  __device__ float* gates(int step, const GruPlace& at) const {
-    return of_direction(a.saved, block.direction).gates +
-           (std::int64_t{step} * a.n + at.row) * 4 * a.sizes.hidden + at.unit;
+  __device__ std::int64_t ld() const { return gru_operand_ld(a.sizes.hidden); }
+  __device__ Operand* gates(int step, const GruPlace& at) const {
+    return gru_arrays<Operand>(of_direction(a.saved, block.direction)).gates +
+           (std::int64_t{step} * a.n + at.row) * 4 * ld() + at.unit;
   }
   __device__ float state(int step, const GruPlace& at) const {
-    return of_direction(a.saved, block.direction)
-        .states[(std::int64_t{step} * a.n + at.row) * a.sizes.hidden + at.unit];
+    return load_operand(gru_arrays<Operand>(of_direction(a.saved, block.direction)).states +
+                        (std::int64_t{step} * a.n + at.row) * ld() + at.unit);
   }
   __device__ float* dh(const GruPlace& at) const {
     return p.dh + (std::int64_t{block.direction} * a.n + at.position) * a.sizes.hidden + at.unit;
@@ -59,18 +60,18 @@ struct Cell {
 
   __device__ void clear_padding(const GruPlace& at) const {
     for (int step = at.length > 0 ? at.length : 0; step < a.sizes.max_steps; ++step)
-      for (int k = 0; k < 4; ++k) gates(step, at)[std::int64_t{k} * a.sizes.hidden] = 0.0f;
+      for (int k = 0; k < 4; ++k) store_operand(gates(step, at) + k * ld(), 0.0f);
   }
 
   __device__ void after(int step, const GruPlace& at) const {
-    const std::int64_t units = a.sizes.hidden;
-    float* g = gates(step, at);
-    const GruUnitGradient d = gru_unit_after(a.sizes.activation, g[0], g[units], g[2 * units], g[3 * units],
+    Operand* g = gates(step, at);
+    const GruUnitGradient d = gru_unit_after(a.sizes.activation, load_operand(g), load_operand(g + ld()),
+                                             load_operand(g + 2 * ld()), load_operand(g + 3 * ld()),
                                              state(step, at), gradient_after(step, at));
-    g[0] = d.c;
-    g[units] = d.z;
-    g[2 * units] = d.r;
-    g[3 * units] = d.n;
+    store_operand(g, d.c);
+    store_operand(g + ld(), d.z);
+    store_operand(g + 2 * ld(), d.r);
+    store_operand(g + 3 * ld(), d.n);
     *dh(at) = d.state;
     if (step == 0) return;
     Operand* to = exchange(step, at.position) + at.unit;
@@ -80,25 +81,24 @@ struct Cell {
   }
 
   __device__ void before_candidate(int step, const GruPlace& at) const {
-    const std::int64_t units = a.sizes.hidden;
-    float* g = gates(step, at);
-    const float c = g[0], z = g[units], d = gradient_after(step, at),
+    Operand* g = gates(step, at);
+    const float c = load_operand(g), z = load_operand(g + ld()), d = gradient_after(step, at),
                 d_candidate = d * (1.0f - z) * (1.0f - c * c);
-    g[0] = d_candidate;
-    g[units] = d * (state(step, at) - c) * gru_gate_slope(a.sizes.activation, z);
+    store_operand(g, d_candidate);
+    store_operand(g + ld(), d * (state(step, at) - c) * gru_gate_slope(a.sizes.activation, z));
     *dh(at) = d * z;
     if (step > 0) store_operand(candidate_exchange(at.position) + at.unit, d_candidate);
   }
   // d: of r * h.
   __device__ void before_reset(int step, const GruPlace& at, float d) const {
-    const std::int64_t units = a.sizes.hidden;
-    float* g = gates(step, at);
-    const float r = g[2 * units], d_r = d * state(step, at) * gru_gate_slope(a.sizes.activation, r);
-    g[2 * units] = d_r;
+    Operand* g = gates(step, at);
+    const float r = load_operand(g + 2 * ld()),
+                d_r = d * state(step, at) * gru_gate_slope(a.sizes.activation, r);
+    store_operand(g + 2 * ld(), d_r);
     *dh(at) += d * r;
     if (step == 0) return;  // nobody waits any more: others may still be reading step 1's
     Operand* to = exchange(step, at.position) + at.unit;
-    store_operand(to, g[units]);
+    *to = g[ld()];
     store_operand(to + p.padded_hidden, d_r);
   }
 };

@@ -12,12 +12,12 @@ struct Persistent {
   std::int64_t padded_rows;   // n up to whole tiles
   const std::int32_t* order;  // [n]
   bool keep;
-  float* gates[2];  // [T or 1 slots][n, 4H]; W x in c, z, r on entry where x is wide; null where unused
-  std::int64_t gate_slot;  // elements from one slot to the next
-  float* states[2];        // [T + 1][n, H] where kept
-  float* state;            // [2][n, H] by position in the order, of its owner alone
-  void* exchange;          // [2][2][padded_rows, padded_hidden]: h, two buffers in turn, zeroed
-  void* reset_exchange;    // [2][padded_rows, padded_hidden]: r * h (kBefore), zeroed
+  void* gates[2];   // [T][n][4][ld]; W x in c, z, r on entry where x is wide; null where nothing needs them
+  void* states[2];  // [T + 1][n, ld] where kept
+  float* state;     // [2][n, H] by position in the order, of its owner alone; so is z
+  float* z;         // between the halves of a step (kBefore)
+  void* exchange;   // [2][2][padded_rows, padded_hidden]: h, two buffers in turn, zeroed
+  void* reset_exchange;  // [2][padded_rows, padded_hidden]: r * h (kBefore), zeroed
   unsigned* counters;
 };
 
@@ -32,17 +32,17 @@ struct Cell {
   __device__ GruPlace place(int tile, int element) const {
     return gru_place<Tile>(block, tile, element, a.n, a.sizes.hidden, a.sizes.max_steps, p.order, a.lengths);
   }
-  __device__ float* gates(int step, const GruPlace& at) const {
-    float* first = of_direction(p.gates, block.direction);
-    return first == nullptr ? nullptr
-                            : first + step * p.gate_slot + at.row * 4 * std::int64_t{a.sizes.hidden};
+  __device__ Operand* gates(int step, const GruPlace& at) const {
+    Operand* first = static_cast<Operand*>(of_direction(p.gates, block.direction));
+    return first == nullptr ? nullptr : first + (std::int64_t{step} * a.n + at.row) * 4 * ld();
   }
-  __device__ float* state(const GruPlace& at) const {
-    return p.state + (std::int64_t{block.direction} * a.n + at.position) * a.sizes.hidden + at.unit;
+  __device__ std::int64_t ld() const { return gru_operand_ld(a.sizes.hidden); }
+  __device__ std::int64_t own(const GruPlace& at) const {
+    return (std::int64_t{block.direction} * a.n + at.position) * a.sizes.hidden + at.unit;
   }
-  __device__ float* kept_state(int slot, const GruPlace& at) const {
-    return of_direction(p.states, block.direction) + (std::int64_t{slot} * a.n + at.row) * a.sizes.hidden +
-           at.unit;
+  __device__ Operand* kept_state(int slot, const GruPlace& at) const {
+    return static_cast<Operand*>(of_direction(p.states, block.direction)) +
+           (std::int64_t{slot} * a.n + at.row) * ld() + at.unit;
   }
   __device__ Operand* exchange(int step, std::int64_t position) const {
     return static_cast<Operand*>(p.exchange) +
@@ -52,74 +52,67 @@ struct Cell {
     return static_cast<Operand*>(p.reset_exchange) +
            (block.direction * p.padded_rows + position) * p.padded_hidden;
   }
-  __device__ GruInput input(int step, const GruPlace& at, const float* g) const {
-    const bool narrow = a.sizes.in <= kGruNarrowInput;
-    const int time = gru_time(block.direction, step, at.length);
-    return {.projected = narrow ? nullptr : g,
-            .x = narrow ? a.x + (std::int64_t{at.row} * a.sizes.max_steps + time) * a.sizes.in : nullptr,
-            .weight = of_direction(a.weights, block.direction).input_weight,
-            .bias = of_direction(a.weights, block.direction).bias,
-            .in = a.sizes.in,
-            .hidden = a.sizes.hidden};
+  __device__ GruInput<Operand> input(int step, const GruPlace& at, const Operand* g) const {
+    return gru_input<Operand>(a, block.direction, at.row, gru_time(block.direction, step, at.length), g);
   }
 
   __device__ void end_step(int step, const GruPlace& at, float h) const {
-    *state(at) = h;
+    p.state[own(at)] = h;
     store_operand(exchange(step + 1, at.position) + at.unit, h);
-    if (p.keep) *kept_state(step + 1, at) = h;
+    if (p.keep) store_operand(kept_state(step + 1, at), h);
   }
 
   // recurrent: U h of z, r, h.
   __device__ void after(int step, const GruPlace& at, const float (&recurrent)[3]) const {
-    const std::int64_t units = a.sizes.hidden, j = at.unit;
-    const float* bias = of_direction(a.weights, block.direction).recurrent_bias;
-    float* g = gates(step, at);
-    const GruInput x = input(step, at, g);
-    const float z = gru_gate(a.sizes.activation, x(0, at.unit) + bias[j] + recurrent[0]),
-                r = gru_gate(a.sizes.activation, x(1, at.unit) + bias[units + j] + recurrent[1]),
-                n = bias[2 * units + j] + recurrent[2], c = tanhf(x(2, at.unit) + r * n),
-                before = step == 0 ? 0.0f : *state(at);
+    const std::int64_t units = a.sizes.hidden;
+    const float* bias = of_direction(a.weights, block.direction).recurrent_bias + at.unit;
+    Operand* g = gates(step, at);
+    const auto x = input(step, at, g);
+    const float z = gru_gate(a.sizes.activation, x(0, at.unit) + bias[0] + recurrent[0]),
+                r = gru_gate(a.sizes.activation, x(1, at.unit) + bias[units] + recurrent[1]),
+                n = bias[2 * units] + recurrent[2], c = tanhf(x(2, at.unit) + r * n),
+                before = step == 0 ? 0.0f : p.state[own(at)];
     if (p.keep) {
-      g[j] = c;
-      g[units + j] = z;
-      g[2 * units + j] = r;
-      g[3 * units + j] = n;
+      store_operand(g + at.unit, c);
+      store_operand(g + ld() + at.unit, z);
+      store_operand(g + 2 * ld() + at.unit, r);
+      store_operand(g + 3 * ld() + at.unit, n);
     }
     end_step(step, at, z * before + (1.0f - z) * c);
   }
 
-  // recurrent: U h of z, r. Leaves z in the gates for before_end.
+  // recurrent: U h of z, r.
   __device__ void before_reset(int step, const GruPlace& at, const float (&recurrent)[2]) const {
-    const std::int64_t units = a.sizes.hidden, j = at.unit;
-    float* g = gates(step, at);
-    const GruInput x = input(step, at, g);
-    const float r = gru_gate(a.sizes.activation, x(1, at.unit) + recurrent[1]),
-                reset_state = step == 0 ? 0.0f : r * *state(at);
-    g[units + j] = gru_gate(a.sizes.activation, x(0, at.unit) + recurrent[0]);
+    Operand* g = gates(step, at);
+    const auto x = input(step, at, g);
+    const float z = gru_gate(a.sizes.activation, x(0, at.unit) + recurrent[0]),
+                r = gru_gate(a.sizes.activation, x(1, at.unit) + recurrent[1]),
+                reset_state = step == 0 ? 0.0f : r * p.state[own(at)];
+    p.z[own(at)] = z;
     if (p.keep) {
-      g[2 * units + j] = r;
-      g[3 * units + j] = reset_state;
+      store_operand(g + ld() + at.unit, z);
+      store_operand(g + 2 * ld() + at.unit, r);
+      store_operand(g + 3 * ld() + at.unit, reset_state);
     }
     store_operand(reset_exchange(at.position) + at.unit, reset_state);
   }
   __device__ void before_end(int step, const GruPlace& at, float recurrent) const {
-    float* g = gates(step, at);
-    const GruInput x = input(step, at, g);
-    const float c = tanhf(x(2, at.unit) + recurrent), z = g[a.sizes.hidden + at.unit],
-                before = step == 0 ? 0.0f : *state(at);
-    if (p.keep) g[at.unit] = c;
+    Operand* g = gates(step, at);
+    const auto x = input(step, at, g);
+    const float c = tanhf(x(2, at.unit) + recurrent), z = p.z[own(at)],
+                before = step == 0 ? 0.0f : p.state[own(at)];
+    if (p.keep) store_operand(g + at.unit, c);
     end_step(step, at, z * before + (1.0f - z) * c);
   }
 
   // The last state to y and to the slots that the row does not reach.
   __device__ void finish(const GruPlace& at) const {
-    const std::int64_t units = a.sizes.hidden;
-    const float h = at.length > 0 ? *state(at) : 0.0f;
-    a.y[(2 * std::int64_t{at.row} + block.direction) * units + at.unit] = h;
+    const float h = at.length > 0 ? p.state[own(at)] : 0.0f;
+    a.y[(2 * std::int64_t{at.row} + block.direction) * a.sizes.hidden + at.unit] = h;
     if (!p.keep) return;
-    *kept_state(0, at) = 0.0f;
+    store_operand(kept_state(0, at), 0.0f);
     for (int slot = at.length > 0 ? at.length + 1 : 1; slot <= a.sizes.max_steps; ++slot)
-      *kept_state(slot, at) = h;
+      store_operand(kept_state(slot, at), h);
   }
 };
 
@@ -225,22 +218,22 @@ void run(Context& ctx, const GruForward<float>& a, const GruTiling& tiling) {
   p.order = order;
   p.keep = a.saved[0].gates != nullptr;
   const bool wide_input = !gru_narrow(a.sizes);
-  p.gate_slot = p.keep || wide_input ? n * 4 * units : 0;
+  Operand* gates[2] = {nullptr, nullptr};
   for (int d = 0; d < 2; ++d) {
-    p.states[d] = a.saved[d].states;
     if (p.keep) {
-      p.gates[d] = a.saved[d].gates;
+      gates[d] = gru_arrays<Operand>(a.saved[d]).gates;
     } else if (wide_input) {
-      p.gates[d] = ctx.scratch<float>(count(steps * p.gate_slot));
-    } else if (!kAfter) {
-      p.gates[d] = ctx.scratch<float>(count(n * 4 * units));
+      gates[d] = ctx.scratch<Operand>(count(steps * n * 4 * gru_operand_ld(units)));
     }
+    p.gates[d] = gates[d];
+    p.states[d] = a.saved[d].states;
   }
   p.state = ctx.scratch<float>(count(2 * n * units));
+  if (!kAfter) p.z = ctx.scratch<float>(count(2 * n * units));
   p.exchange = gru_zeroed<Operand>(ctx, 4 * p.padded_rows * p.padded_hidden);
   if (!kAfter) p.reset_exchange = gru_zeroed<Operand>(ctx, 2 * p.padded_rows * p.padded_hidden);
   p.counters = gru_counters(ctx, p.plan);
-  if (wide_input) gru_project_inputs(ctx, a, 0, steps, p.gates);
+  if (wide_input) gru_project_inputs<Operand>(ctx, a, 0, steps, gates);
   launch(ctx,
          {.name = "gru_forward_all",
           .grid = p.plan.blocks(),

@@ -91,13 +91,11 @@ class GruRun {
         y_(DeviceArray<Real>::poisoned(ctx, c.outputs())),
         dx_(DeviceArray<Real>::poisoned(ctx, dy.empty() ? 0 : c.inputs())),
         gradients_(ctx, std::vector<Real>(dy.empty() ? 0 : 2 * c.direction_size(), start)) {
-    const GruSavedRows rows = gru_saved_rows(ctx, c.sizes, c.rows(), &schedule_);
+    const GruSavedCounts saved = gru_saved_counts(ctx, c.sizes, c.rows(), &schedule_);
     if (dy.empty()) return;
-    for (int d = 0; d < 2; ++d) {
-      saved_.push_back(
-          DeviceArray<Real>::poisoned(ctx, static_cast<std::size_t>(rows.gates) * 4 * c.hidden()));
-      saved_.push_back(DeviceArray<Real>::poisoned(ctx, static_cast<std::size_t>(rows.states) * c.hidden()));
-    }
+    for (int d = 0; d < 2; ++d)
+      for (const std::int64_t count : {saved.gates, saved.states})
+        saved_.push_back(DeviceArray<Real>::poisoned(ctx, static_cast<std::size_t>(count)));
   }
 
   // What runs; a test may put one of the device's kernels in its place.
