@@ -47,7 +47,8 @@ struct GruTilePlan {
 GruTilePlan plan_gru_tiles(Context& ctx, const GruTileCandidate (&candidates)[kGruTileShapes], int n,
                            int hidden, const GruTiling& tiling);
 
-// order[n] <- batch rows by falling length, equal ones in batch order.
-void gru_order_rows(Context& ctx, const std::int32_t* lengths, int n, int max_steps, std::int32_t* order);
+// row[n] <- batch rows by falling length, equal ones in batch order; length[n] <- their lengths, at most max_steps.
+void gru_order_rows(Context& ctx, const std::int32_t* lengths, int n, int max_steps, std::int32_t* row,
+                    std::int32_t* length);
 
 }  // namespace emer::cuda

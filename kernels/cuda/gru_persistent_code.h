@@ -39,26 +39,69 @@ __device__ inline void gru_wait(const GruBlock& block, unsigned& waits) {
   __syncthreads();
 }
 
-// One (row, unit) of a tile; position < 0: outside the batch or the units.
-struct GruPlace {
-  int position, unit;  // position in the order of lengths
-  int row, length;     // in the batch
-  bool inside() const { return position >= 0; }
+// Batch rows by falling length and their lengths, [n] each (gru_order_rows).
+struct GruOrder {
+  const std::int32_t *row, *length;
 };
+
+// A thread's rows of a tile.
 template <class Tile>
-__device__ GruPlace gru_place(const GruBlock& block, int tile, int element, int n, int hidden, int max_steps,
-                              const std::int32_t* order, const std::int32_t* lengths) {
-  const int position = tile * Tile::kRows + Tile::row(element), unit = block.first_unit + Tile::unit(element);
-  if (position >= n || unit >= hidden) return {-1, 0, 0, 0};
-  const int row = order[position];
-  return {position, unit, row, gru_steps_of(lengths, row, max_steps)};
+struct GruRows {
+  int first;  // position of the tile's first row in the order of lengths
+  int row[Tile::kThreadRows], length[Tile::kThreadRows];  // batch row, its steps; 0 steps behind the batch
+
+  __device__ GruRows(int tile, int n, const GruOrder& order) : first(tile * Tile::kRows) {
+#pragma unroll
+    for (int r = 0; r < Tile::kThreadRows; ++r) {
+      const bool inside = position(r) < n;
+      row[r] = inside ? order.row[position(r)] : 0;
+      length[r] = inside ? order.length[position(r)] : 0;
+    }
+  }
+  __device__ int position(int r) const {
+    return first + Tile::row(r);
+  }
+};
+
+// body(r, u) for all places of a thread.
+template <class Tile, class Body>
+__device__ inline void for_each_place(Body&& body) {
+#pragma unroll
+  for (int r = 0; r < Tile::kThreadRows; ++r)
+#pragma unroll
+    for (int u = 0; u < Tile::kThreadUnits; ++u) body(r, u);
 }
 
 // Steps of a tile: of its first row, which is its longest.
 template <class Tile>
-__device__ int gru_steps_of_tile(int tile, int max_steps, const std::int32_t* order,
-                                 const std::int32_t* lengths) {
-  return gru_steps_of(lengths, order[tile * Tile::kRows], max_steps);
+__device__ int gru_steps_of_tile(int tile, const GruOrder& order) {
+  return order.length[tile * Tile::kRows];
+}
+
+// body(rows) for every tile of a block's group that has rows left at `step`, which its first tile has. Tiles come in
+// order of length: behind one that has ended, all have.
+template <class Tile, class Body>
+__device__ inline void for_each_running_tile(int n, const GruTilePlan& plan, const GruBlock& block,
+                                             const GruOrder& order, int step, Body&& body) {
+#pragma unroll 1
+  for (int tile = block.group; tile < plan.tiles; tile += plan.groups) {
+    if (tile != block.group && step >= gru_steps_of_tile<Tile>(tile, order)) return;
+    body(GruRows<Tile>(tile, n, order));
+  }
+}
+// The same for every tile of the group, running or not.
+template <class Tile, class Body>
+__device__ inline void for_each_tile(int n, const GruTilePlan& plan, const GruBlock& block,
+                                     const GruOrder& order, Body&& body) {
+  for (int tile = block.group; tile < plan.tiles; tile += plan.groups) body(GruRows<Tile>(tile, n, order));
+}
+
+// gru_order_rows in scratch.
+inline GruOrder gru_ordered(Context& ctx, const std::int32_t* lengths, int n, int max_steps) {
+  std::int32_t* row = ctx.scratch<std::int32_t>(static_cast<std::size_t>(n));
+  std::int32_t* length = ctx.scratch<std::int32_t>(static_cast<std::size_t>(n));
+  gru_order_rows(ctx, lengths, n, max_steps, row, length);
+  return {row, length};
 }
 
 // Counters of all groups, zeroed.

@@ -46,19 +46,18 @@ template <int kWarpsDown>
 struct GruTensorTile {
   using Operand = Bf16Bits;
   static constexpr int kWarpsAcross = kGruThreads / 32 / kWarpsDown;
-  static constexpr int kRows = 32 * kWarpsDown, kUnits = 16 * kWarpsAcross, kElements = 16, kInner = 32;
+  static constexpr int kRows = 32 * kWarpsDown, kUnits = 16 * kWarpsAcross, kThreadRows = 4, kThreadUnits = 4,
+                       kInner = 32, kStage = 0;
 
   static std::int64_t shared_bytes(std::int64_t inner, int columns) {
     return inner * columns * static_cast<std::int64_t>(sizeof(Operand));
   }
 
-  // Element 8m + 4b + i: place i of the result's fragment of rows 16m .. and units 8b ..
-  __device__ static int row(int element) {
-    return warp_down() * 32 + element / 8 * 16 + element % 4 / 2 * 8 + lane() / 4;
-  }
-  __device__ static int unit(int element) {
-    return warp_across() * 16 + element / 4 % 2 * 8 + lane() % 4 * 2 + element % 2;
-  }
+  // The places of a thread in the results' fragments: rows 8r + g of the warp's 32, units 8 * (u / 2) + 2t + u % 2 of
+  // its 16.
+  __device__ static int row(int r) { return warp_down() * 32 + r * 8 + lane() / 4; }
+  __device__ static int first_unit() { return warp_across() * 16 + lane() % 4 * 2; }
+  __device__ static constexpr int offset(int u) { return u / 2 * 8 + u % 2; }
 
   template <int kColumns, class Value>
   __device__ static void fill(Operand* weights, int inner, Value&& value) {
@@ -78,7 +77,7 @@ struct GruTensorTile {
 
   template <int kGates, int kColumns>
   __device__ static void product(const Operand* a, std::int64_t lda, int inner, const Operand* weights,
-                                 Operand*, float (&sum)[kElements][kGates]) {
+                                 Operand*, float (&sum)[kThreadRows][kThreadUnits][kGates]) {
     const Operand* rows = a + (warp_down() * 32 + lane() / 4) * lda + lane() % 4 * 8;
     const Operand* columns = weights + warp_across() * 2 * 256 + lane() * 8;
     float c[kGates][2][2][4] = {};  // gate, 16 rows, 8 units, fragment
@@ -101,9 +100,11 @@ struct GruTensorTile {
       now = next;
     }
 #pragma unroll
-    for (int e = 0; e < kElements; ++e)
+    for (int r = 0; r < kThreadRows; ++r)
 #pragma unroll
-      for (int g = 0; g < kGates; ++g) sum[e][g] += c[g][e / 8][e / 4 % 2][e % 4];
+      for (int u = 0; u < kThreadUnits; ++u)
+#pragma unroll
+        for (int g = 0; g < kGates; ++g) sum[r][u][g] += c[g][r / 2][u / 2][r % 2 * 2 + u % 2];
   }
 
  private:

@@ -3,8 +3,9 @@
 //
 // A tile has kRows rows and kUnits hidden units. product<kGates, kColumns> multiplies A [kRows, inner], rows of `lda`
 // elements in global memory, with weights [inner][kColumns] in shared memory, of which columns g * kUnits + u, g <
-// kGates, count. Every thread holds kElements (row, unit) places, all gates of each: element e is at row(e), unit(e).
-// A has all kRows rows and `inner` is a multiple of kInner: whoever makes A pads it with zeros. All threads must call.
+// kGates, count, and adds. Every thread holds all gates of kThreadRows x kThreadUnits places: rows row(r), units
+// first_unit() + offset(u). A has all kRows rows and `inner` is a multiple of kInner: whoever makes A pads it with zeros. All threads
+// must call.
 #pragma once
 
 #include <cstdint>
@@ -20,26 +21,21 @@ template <int kUnitsOfTile, int kRowsOfThread>
 struct GruFloatTile {
   using Operand = float;
   static constexpr int kUnits = kUnitsOfTile, kAcross = kUnits / 2, kDown = kGruThreads / kAcross,
-                       kRows = kDown * kRowsOfThread, kElements = 2 * kRowsOfThread, kInner = 16;
+                       kRows = kDown * kRowsOfThread, kThreadRows = kRowsOfThread, kThreadUnits = 2,
+                       kInner = 16;
   static constexpr int kStageRow = kRows + 4;  // still 16 bytes aligned, fewer bank conflicts
   static constexpr int kStage = 2 * kInner * kStageRow;
   static constexpr int kLoads = kRows * kInner / 4 / kGruThreads;  // float4 of A per thread and chunk
   static_assert(kLoads * kGruThreads * 4 == kRows * kInner);
 
-  // Elements of shared memory, for `inner` rows of weights.
-  static constexpr std::int64_t shared_elements(std::int64_t inner, int columns) {
-    return inner * columns + kStage;
-  }
+  // For `inner` rows of weights.
   static std::int64_t shared_bytes(std::int64_t inner, int columns) {
-    return shared_elements(inner, columns) * static_cast<std::int64_t>(sizeof(float));
+    return (inner * columns + kStage) * static_cast<std::int64_t>(sizeof(float));
   }
 
-  __device__ static int row(int element) {
-    return static_cast<int>(threadIdx.x) / kAcross * kRowsOfThread + element / 2;
-  }
-  __device__ static int unit(int element) {
-    return static_cast<int>(threadIdx.x) % kAcross + element % 2 * kAcross;
-  }
+  __device__ static int row(int r) { return static_cast<int>(threadIdx.x) / kAcross * kRowsOfThread + r; }
+  __device__ static int first_unit() { return static_cast<int>(threadIdx.x) % kAcross; }
+  __device__ static constexpr int offset(int u) { return u * kAcross; }
 
   // weights[k][column] <- value(k, column), k < inner.
   template <int kColumns, class Value>
@@ -56,7 +52,7 @@ struct GruFloatTile {
 
   template <int kGates, int kColumns>
   __device__ static void product(const float* a, std::int64_t lda, int inner, const float* weights,
-                                 float* stage, float (&sum)[kElements][kGates]) {
+                                 float* stage, float (&sum)[kThreadRows][kThreadUnits][kGates]) {
     float4 next[kLoads];
     load(a, lda, 0, next);
     store(stage, next);
@@ -77,9 +73,11 @@ struct GruFloatTile {
           right[g][1] = of_k[g * kUnits + kAcross];
         }
 #pragma unroll
-        for (int e = 0; e < kElements; ++e)
+        for (int r = 0; r < kThreadRows; ++r)
 #pragma unroll
-          for (int g = 0; g < kGates; ++g) sum[e][g] += left[e / 2] * right[g][e % 2];
+          for (int u = 0; u < kThreadUnits; ++u)
+#pragma unroll
+            for (int g = 0; g < kGates; ++g) sum[r][u][g] += left[r] * right[g][u];
       }
       // The other half of the stage was last read before the barrier below, one chunk ago.
       if (more) store(stage + (first / kInner + 1) % 2 * (kInner * kStageRow), next);
