@@ -29,7 +29,7 @@ using Json = nlohmann::ordered_json;
 struct Options {
   std::vector<std::string> names, precisions;
   std::string device = "cpu", json, size, cache;
-  double seconds = 1.0, budget = 0.0;
+  double seconds = 1.0, patience = 60.0, budget = 0.0;
   bool list = false, quick = false, large = false, calls = false;
 };
 
@@ -161,6 +161,7 @@ Json timed(Context& ctx, bench::Stopwatch& stopwatch, const Row& row, const benc
             {"checked", verdict.checked},
             {"wrong", verdict.wrong},
             {"worst", verdict.worst},
+            {"note", prepared->note()},
             {"launch", timing.graph ? "graph" : "calls"},
             {"cache", how.cold ? "cold" : "warm"},
             {"seconds", timing.seconds},
@@ -222,6 +223,7 @@ void run(const Options& options) {
   bench::Stopwatch stopwatch(ctx, facts);
   bench::MeasureOptions how;
   how.seconds = options.quick ? std::min(0.3, options.seconds) : options.seconds;
+  how.patience = options.patience;
   how.cold = options.cache.empty() ? ctx.on_cuda() : options.cache == "cold";
   how.launching = options.calls ? bench::Launching::kCalls : bench::Launching::kAuto;
 
@@ -287,6 +289,8 @@ void register_bench(CLI::App& app) {
       ->check(CLI::IsMember({"bf16", "tf32", "fp32", "fp64"}));
   command->add_option("--json", options->json, "write the figures, with every run, to this file");
   command->add_option("--seconds", options->seconds, "time per case at least")
+      ->check(CLI::Range(0.0, 3600.0));
+  command->add_option("--patience", options->patience, "time per case at most, one run excepted (60)")
       ->check(CLI::Range(0.0, 3600.0));
   command->add_option("--budget", options->budget, "start no case after so many seconds; 0: no limit")
       ->check(CLI::Range(0.0, 1e6));

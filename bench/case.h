@@ -25,6 +25,10 @@ class Prepared {
   virtual double bytes() const {
     return 0.0;
   }  // least traffic: inputs read once, outputs written once; 0: not counted
+  // run() does the work that flops() and bytes() count so many times; times are of one.
+  virtual int repeats() const { return 1; }
+  // What the reader of the figures must know and the description does not say; after verify().
+  virtual std::string note() const { return {}; }
   // Does nothing but launch work whose arguments never change: may be timed as a recorded graph.
   virtual bool recordable() const { return true; }
 };
@@ -58,6 +62,7 @@ std::vector<Case> kl_cases();
 std::vector<Case> cca_cases();
 std::vector<Case> gru_cases();
 std::vector<Case> dense_cases();
+std::vector<Case> rank_cases();
 std::vector<Case> step_cases();
 
 }  // namespace emer::bench

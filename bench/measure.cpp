@@ -68,10 +68,6 @@ void Stopwatch::between_runs(Prepared& prepared, bool cold) {
 }
 
 Timing Stopwatch::measure(Prepared& prepared, const MeasureOptions& options) {
-  const auto begin = std::chrono::steady_clock::now();
-  prepared.run();
-  ctx_.synchronize();
-  const double first = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const std::unique_ptr<WorkGraph> graph =
       options.launching == Launching::kAuto ? record(ctx_, prepared) : nullptr;
   const auto timed_run = [&] {
@@ -79,20 +75,22 @@ Timing Stopwatch::measure(Prepared& prepared, const MeasureOptions& options) {
     timer_->start();
     graph ? graph->launch(ctx_) : prepared.run();
     timer_->stop();
-    return timer_->seconds();
+    return timer_->seconds();  // of all repeats
   };
-  // The first replays and the clocks' rise stay out of the figures.
-  if (first < options.seconds) {
-    double warmed = 0.0;
-    for (int runs = 0; runs < 3 && warmed < 0.1 * options.seconds; ++runs) warmed += timed_run();
-  }
   std::vector<double> seconds;
-  double total = 0.0;
+  double total = timed_run();
+  if (total < options.seconds) {  // a warm-up; a long run has no need of one, and counts
+    for (int runs = 1; runs < 3 && total < 0.1 * options.seconds; ++runs) total += timed_run();
+    total = 0.0;
+  } else {
+    seconds.push_back(total);
+  }
   while ((total < options.seconds || static_cast<int>(seconds.size()) < options.least) &&
          (total < options.patience || seconds.empty())) {
     seconds.push_back(timed_run());
     total += seconds.back();
   }
+  for (double& s : seconds) s /= prepared.repeats();
   Timing timing = summarise(std::move(seconds));
   timing.graph = graph != nullptr;
   return timing;

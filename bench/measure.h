@@ -53,7 +53,7 @@ struct Timing {
 class Stopwatch {
  public:
   Stopwatch(Context& ctx, const DeviceFacts& facts);
-  // Warm-up runs first. The work between two timed runs (eviction, or with `cold` off one untimed run) also lets the
+  // `prepared` has run once already: verify() did. Warm-up runs first. The work between two timed runs (eviction, or with `cold` off one untimed run) also lets the
   // host get ahead of the device, so that launching is not part of the time.
   Timing measure(Prepared& prepared, const MeasureOptions& options);
 

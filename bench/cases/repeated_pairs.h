@@ -74,16 +74,18 @@ struct Bases {
 // Sums over the pairs that touch a base; [b, d] per side.
 struct GradientSums {
   Matrix sum[2];   // the gradient
-  Matrix mass[2];  // every pair's part taken as positive: what rounding is relative to
+  Matrix mass[2];  // every operand of every pair taken as positive: what rounding is relative to
   Matrix tie[2];   // what hinges too near their kink to be decided could add or take
 
   explicit GradientSums(std::size_t count) {
     for (int side = 0; side < 2; ++side)
       for (Matrix* m : {&sum[side], &mass[side], &tie[side]}) m->assign(count, 0.0);
   }
-  void add(int side, std::size_t at, double part, double weight, double twins, double undecided) {
+  // What `weight` times a pair gives, whose part is a sum of operands of `size` together.
+  void add(int side, std::size_t at, double part, double size, double weight, double twins,
+           double undecided) {
     sum[side][at] += weight * part;
-    mass[side][at] += (std::abs(weight) + twins) * std::abs(part);
+    mass[side][at] += (std::abs(weight) + twins) * size;
     tie[side][at] += undecided * std::abs(part);
   }
 };
@@ -142,13 +144,17 @@ struct RepeatedPairs {
       const auto q = static_cast<std::size_t>(i * bases_.d + k),
                  p = static_cast<std::size_t>(j * bases_.d + k);
       const double vq = bases_.variance[side][q], vp = bases_.variance[1 - side][p];
-      const double gap = bases_.mean[side][q] - bases_.mean[1 - side][p];
-      const double q_part = 0.5 * (1.0 / vq - (vp + gap * gap) / (vq * vq)) * bases_.growth[side][q];
-      const double p_part = 0.5 * (1.0 / vq - 1.0 / vp) * bases_.growth[1 - side][p];
-      mean.add(side, q, gap / vq, weight * of_q, twins * of_q, undecided * of_q);
-      mean.add(1 - side, p, -gap / vq, weight * of_p, twins * of_p, undecided * of_p);
-      log_variance.add(side, q, q_part, weight * of_q, twins * of_q, undecided * of_q);
-      log_variance.add(1 - side, p, p_part, weight * of_p, twins * of_p, undecided * of_p);
+      const double mq = bases_.mean[side][q], mp = bases_.mean[1 - side][p], gap = mq - mp;
+      const double of_means = (std::abs(mq) + std::abs(mp)) / vq;
+      const double eq = 0.5 * bases_.growth[side][q], ep = 0.5 * bases_.growth[1 - side][p];
+      const double q_part = eq * (1.0 / vq - (vp + gap * gap) / (vq * vq)),
+                   p_part = ep * (1.0 / vq - 1.0 / vp);
+      const double q_size = eq * (1.0 / vq + (vp + mp * mp) / (vq * vq) + of_means * of_means);
+      const double p_size = ep * (1.0 / vq + 1.0 / vp);
+      mean.add(side, q, gap / vq, of_means, weight * of_q, twins * of_q, undecided * of_q);
+      mean.add(1 - side, p, -gap / vq, of_means, weight * of_p, twins * of_p, undecided * of_p);
+      log_variance.add(side, q, q_part, q_size, weight * of_q, twins * of_q, undecided * of_q);
+      log_variance.add(1 - side, p, p_part, p_size, weight * of_p, twins * of_p, undecided * of_p);
     }
   }
   const Bases& bases_;

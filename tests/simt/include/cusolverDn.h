@@ -25,6 +25,7 @@ enum cusolverEigMode_t : int { CUSOLVER_EIG_MODE_NOVECTOR = 0, CUSOLVER_EIG_MODE
 struct cusolverDnContext;
 using cusolverDnHandle_t = cusolverDnContext*;
 
+cusolverStatus_t cusolverGetVersion(int* version);  // of the library that is stood in for
 cusolverStatus_t cusolverDnCreate(cusolverDnHandle_t* handle);
 cusolverStatus_t cusolverDnDestroy(cusolverDnHandle_t handle);
 cusolverStatus_t cusolverDnSetStream(cusolverDnHandle_t handle, cudaStream_t stream);
