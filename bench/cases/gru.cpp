@@ -19,6 +19,7 @@ namespace {
 struct GruShape {
   std::int64_t n, steps, in, hidden;
   bool before, ragged;
+  GruKernel kernel = GruKernel::kAuto;
 };
 
 class GruCase final : public Prepared {
@@ -34,7 +35,8 @@ class GruCase final : public Prepared {
               .in = static_cast<int>(s_.in),
               .hidden = static_cast<int>(s_.hidden),
               .reset = s_.before ? GruReset::kBefore : GruReset::kAfter,
-              .activation = s_.before ? GateActivation::kHardSigmoid : GateActivation::kSigmoid};
+              .activation = s_.before ? GateActivation::kHardSigmoid : GateActivation::kSigmoid,
+              .kernel = s_.kernel};
     x_ = normal_tensor(ctx, {s_.n, s_.steps, s_.in}, 60);
     dy_ = normal_tensor(ctx, {s_.n, 2 * s_.hidden}, 61);
     y_.resize(ctx, {s_.n, 2 * s_.hidden});
@@ -193,6 +195,17 @@ Case gru(Size size, const GruShape& s) {
           }};
 }
 
+// The same as one kernel for all steps, on the tensor cores in bf16.
+Case gru_persistent(Size size, GruShape s) {
+  s.kernel = GruKernel::kPersistent;
+  Case one = gru(size, s);
+  one.name += "_persistent";
+  one.group = "gru_kernels";
+  one.description += ", kernel persistent";
+  one.precisions = {"bf16"};
+  return one;
+}
+
 }  // namespace
 
 std::vector<Case> gru_cases() {
@@ -204,6 +217,11 @@ std::vector<Case> gru_cases() {
     list.push_back(gru(Size::kScale, {512, 180, 2, 512, before, false}));
     list.push_back(gru(Size::kScale, {512, 146, 2, 512, before, true}));
     list.push_back(gru(Size::kScale, {512, 90, 128, 512, before, false}));
+    list.push_back(gru_persistent(Size::kTiny, {9, 11, 3, 16, before, true}));
+    list.push_back(gru_persistent(Size::kPaper, {512, 60, 2, 512, before, false}));
+    list.push_back(gru_persistent(Size::kScale, {512, 180, 2, 512, before, false}));
+    list.push_back(gru_persistent(Size::kScale, {512, 146, 2, 512, before, true}));
+    list.push_back(gru_persistent(Size::kScale, {512, 90, 128, 512, before, false}));
   }
   return list;
 }
