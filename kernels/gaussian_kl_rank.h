@@ -11,19 +11,22 @@
 // Kink:   subgradient 0 where S_ii - S_ij + margin == 0, and sign(0) = 0 in the norm part.
 // NaN:    a NaN in an input gives a NaN loss. Overflowing variances give a non-finite loss.
 // Order:  fixed. Sums over dimensions outside matrix products, over columns and over rows are in double.
-// Memory: linear in n: rows of S are visited in strips, S is never stored whole. On CUDA scratch is 24 d + 700 bytes a
-//         sample and 4 bytes for each row of a strip, 6 in bf16: at most 2048 rows and 6 GiB. With d = 1024 and
-//         n = 1,048,576 that is 31 KB a sample, and 32 KB more for inputs and gradients: 66 GB. In tiles (KlKernel) a
-//         strip is a mask of 2 bits a pair, at most 8192 rows and 1 GiB.
-// Accuracy: operands of the products are gauge-centred. KL does not change when every dimension is shifted by
-// c and
-//         scaled by s on both sides, so c = mean of mu, s^2 = geometric mean of v over both sides; the
+// Memory: linear in n: rows of S are visited in strips, S is never stored whole. On CUDA scratch is 24 d + 700
+//         bytes a sample, 32 d in tf32, and 4 bytes for each row of a strip, 6 in bf16: at most 2048 rows and
+//         6 GiB. With d = 1024 and n = 1,048,576 that is 31 KB a sample, and 32 KB more for inputs and gradients:
+//         66 GB. In tiles (KlKernel) a strip is a mask of 2 bits a pair, at most 8192 rows and 1 GiB.
+// Accuracy: operands of the products are gauge-centred. KL does not change when every dimension is shifted by c
+//         and scaled by s on both sides, so c = mean of mu, s^2 = geometric mean of v over both sides; the
 //         operands' own means are split off as rank-one terms in double, and S_ii is summed directly, not
-//         through products. In float the error of S_ij is then that of the centred products only. CUDA
-//         products follow ctx.precision(). In bf16, a pair whose hinge is nearer to its kink than 6 deviations of
-//         the products' error (kernels/cuda/kl_rank_device.h) is computed again from 16 bits of every operand, so
-//         that the mask of active pairs is that of fp32 but for ties within that. Root mean square error of S,
-//         n = 96, d = 128 (tests/twins/kl_rank_accuracy_twin_test.cpp, the tensor cores' roundings emulated):
+//         through products. In float the error of S_ij is then that of the centred products only. CUDA products
+//         follow ctx.precision(). In bf16 and tf32, a pair whose hinge is nearer to its kink than 6 deviations of
+//         the products' error (kernels/cuda/kl_rank_device.h) is computed again from 8 bits more of every
+//         operand, so that the mask of active pairs is that of fp32 but for ties within that. Gradients pull each
+//         sample by its partners' operands: their roundings, 2^-9 and 2^-12, average out over many partners, and
+//         are made good pair by pair where a sample has at most 64 (kernels/cuda/kl_rank_refine.cu). More
+//         partners that are all very near do feel them, relative to the distance from the batch's mean instead
+//         of from each other, and so do softmax weights. Root mean square error of S, n = 96, d = 128
+//         (tests/twins/kl_rank_accuracy_twin_test.cpp, the tensor cores' roundings emulated):
 //           training          plain bf16   bf16      tf32      fp32
 //           near its start    1.9e-2       2.1e-3    2.6e-4    2.0e-7
 //           under way         9.2e-2       6.1e-2    7.6e-3    5.5e-6

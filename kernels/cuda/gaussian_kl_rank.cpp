@@ -58,26 +58,34 @@ class Taker {
   Context* ctx_;
 };
 
-void take_operands(const Taker& take, KlRankPlan& p) {
-  const Index cells = p.slots * p.n * p.operand_ld;
-  if (!p.bf16) {
-    float *row, *column;
-    take(row, cells);
-    take(column, cells);
-    p.row_operand = row;
-    p.column_operand = column;
-    return;
-  }
-  std::uint16_t *row, *column;
-  take(row, cells);
-  take(column, cells);
+template <class Element>
+void take_operands_of(const Taker& take, KlRankPlan& p) {
+  Element *row, *column;
+  take(row, p.slots * p.n * p.operand_ld);
+  take(column, p.slots * p.n * p.operand_ld);
   p.row_operand = row;
   p.column_operand = column;
-  if (p.args.ranking != KlRanking::kHinge) return;
-  take(p.row_rest, cells);
-  take(p.column_rest, cells);
-  take(p.row_spread, p.slots * p.n * 2);
-  take(p.column_spread, p.slots * p.n * 2);
+}
+
+void take_operands(const Taker& take, KlRankPlan& p, Precision precision) {
+  p.bf16 ? take_operands_of<std::uint16_t>(take, p) : take_operands_of<float>(take, p);
+  if (precision == Precision::kFp32 || p.args.ranking != KlRanking::kHinge) return;
+  for (std::uint16_t** rest : {&p.row_rest, &p.column_rest}) take(*rest, p.slots * p.n * p.operand_ld);
+  for (float** spread : {&p.row_spread, &p.column_spread}) take(*spread, p.slots * p.n * 2);
+}
+
+void take_mask(const Taker& take, KlRankPlan& p) {
+  const bool tiles = p.kernel != KlKernel::kStrips;
+  p.mask_rows = tiles ? p.row_tiles * kKlMaskTile : p.strip_rows;
+  p.row_words = p.column_tiles * (tiles ? kKlTileWords : kKlTileColumns / 32);
+  // Where a block writes one word of each of its columns, words of many columns lie side by side.
+  p.column_step = tiles ? 1 : p.n;
+  p.column_ld = tiles ? p.row_tiles * kKlTileWords : 1;
+  p.column_stride = tiles ? p.column_tiles * kKlMaskTile * p.column_ld : p.row_tiles * p.n;
+  take(p.row_bits, p.slots * p.mask_rows * p.row_words);
+  take(p.column_bits, p.slots * p.column_stride);
+  take(p.row_count, p.slots * p.strip_rows);
+  take(p.column_count, p.slots * p.n);
 }
 
 void take_strip(const Taker& take, KlRankPlan& p) {
@@ -89,23 +97,27 @@ void take_strip(const Taker& take, KlRankPlan& p) {
     take(pull, cells);
     p.pull = pull;
   }
-  take(p.row_loss_part, p.slots * p.strip_rows * p.column_tiles);
-  take(p.row_weight_part, p.slots * p.strip_rows * p.column_tiles);
-  take(p.column_part, p.slots * p.row_tiles * p.n);
-  take(p.row_highest, p.slots * p.strip_rows);
-  take(p.row_total, p.slots * p.strip_rows);
+  if (p.args.ranking == KlRanking::kHinge) {
+    take(p.row_loss_part, p.slots * p.strip_rows * p.column_tiles);
+    take_mask(take, p);
+  } else {
+    take(p.column_part, p.slots * p.row_tiles * p.n);
+    take(p.row_highest, p.slots * p.strip_rows);
+    take(p.row_total, p.slots * p.strip_rows);
+  }
 }
 
 void take_tiles(const Taker& take, KlRankPlan& p) {
   const Index tiles = p.slots * p.row_tiles * p.column_tiles;
-  take(p.row_bits, tiles * kKlMaskTile * kKlTileWords);
-  take(p.column_bits, tiles * kKlMaskTile * kKlTileWords);
+  take_mask(take, p);
   take(p.tile_active, tiles);
   take(p.tile_loss, tiles);
   take(p.row_list, tiles);
   take(p.column_list, tiles);
   take(p.row_list_length, p.slots * p.row_tiles);
   take(p.column_list_length, p.slots * p.column_tiles);
+  take(p.row_sparse, p.slots * p.row_tiles);
+  take(p.column_sparse, p.slots * p.column_tiles);
 }
 
 }  // namespace
@@ -136,7 +148,7 @@ KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args, const K
   take(p.column_sums, p.chunks * 2 * kKlColumnSums * p.d);
   for (double** per_dimension : {&p.shift, &p.inverse_scale, &p.log_scale}) take(*per_dimension, p.d);
   for (double** mean : {&p.row_mean, &p.column_mean}) take(*mean, kKlDirections * 2 * p.d);
-  take_operands(take, p);
+  take_operands(take, p, ctx.precision());
   tiles ? take_tiles(take, p) : take_strip(take, p);
   for (double** per_row : {&p.row_term, &p.column_term, &p.diagonal, &p.row_loss, &p.row_weight,
                            &p.row_temperature, &p.column_weight})
@@ -213,12 +225,13 @@ void work_strip(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
     hopper ? kl_rank_score_hopper(ctx, p, strip) : kl_rank_score_tiles(ctx, p, strip);
     kl_rank_finish_tiles(ctx, p, strip);
     hopper ? kl_rank_pull_hopper(ctx, p, strip) : kl_rank_pull_tiles(ctx, p, strip);
-    return;
+    return kl_rank_refine(ctx, p, strip);
   }
   kl_rank_products(ctx, p, strip);
   p.args.ranking == KlRanking::kHinge ? kl_rank_hinge(ctx, p, strip) : kl_rank_softmax(ctx, p, strip);
   kl_rank_finish_strip(ctx, p, strip);
   kl_rank_pulls(ctx, p, strip);
+  if (p.row_rest != nullptr) kl_rank_refine(ctx, p, strip);
 }
 
 }  // namespace

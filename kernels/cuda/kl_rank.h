@@ -20,6 +20,9 @@ inline constexpr int kKlTileRows = 32;      // of S, worked by one block of the 
 inline constexpr int kKlTileColumns = 256;  // of S
 inline constexpr int kKlMaskTile = 128;     // rows and columns of S in one tile of the score and pull kernels
 inline constexpr int kKlTileWords = kKlMaskTile / 32;
+// Active pairs of a row or column up to which its pulls are refined: beyond, the roundings of so many operands average
+// out to 2^-3 of one operand's, which is what tf32 would leave of bfloat16's.
+inline constexpr int kKlFew = 64;
 inline constexpr int kKlColumnSums = 6;  // sums per column and side behind gauge and means
 
 // Device memory and extents, passed to every kernel by value. Big arrays have one slot per direction worked at a
@@ -37,6 +40,11 @@ struct KlRankPlan {
   std::int64_t rows_per_chunk = 0;
   bool bf16 = false;
   KlKernel kernel = KlKernel::kStrips;  // what is asked for, or kStrips where that cannot be had
+  // Of the mask of active pairs, in words; one word has 32 pairs, the pair of lower index in the lower bit.
+  std::int64_t mask_rows = 0;                     // rows of a slot
+  std::int64_t row_words = 0;                     // from one row to the next
+  std::int64_t column_step = 0;                   // from one word of a column to the next
+  std::int64_t column_ld = 0, column_stride = 0;  // from one column, one slot to the next
 
   double* column_sums = nullptr;         // [chunks, 2 sides, kKlColumnSums, d]
   double* shift = nullptr;               // [d], c
@@ -46,7 +54,7 @@ struct KlRankPlan {
   double* column_mean = nullptr;         // [2, 2d]
   void* row_operand = nullptr;           // [slots, n, operand_ld], R as float or bfloat16
   void* column_operand = nullptr;        // [slots, n, operand_ld], C
-  std::uint16_t* row_rest = nullptr;     // as above, what rounding R to bfloat16 left; bf16 with hinges only
+  std::uint16_t* row_rest = nullptr;     // as above, what rounding R left, as bfloat16; hinges, not in fp32
   std::uint16_t* column_rest = nullptr;  // of C
   float* row_spread = nullptr;           // [slots, n, 2], see kl_near_square
   float* column_spread = nullptr;        // [slots, n, 2]
@@ -56,17 +64,22 @@ struct KlRankPlan {
   float* strip = nullptr;                // [slots, strip_rows, strip_ld], products
   void* pull = nullptr;                  // same shape, u as float (in the products' place) or bfloat16
   double* row_loss_part = nullptr;       // [slots, strip_rows, column_tiles]
-  double* row_weight_part = nullptr;     // same shape
-  double* column_part = nullptr;         // [slots, row_tiles, n], sums of u over a tile's rows
-  // Tiles only; words have the pair of lower index in the lower bit.
-  std::uint32_t* row_bits = nullptr;     // [slots, row_tiles * 128, column_tiles * 4], mask of active pairs
-  std::uint32_t* column_bits = nullptr;  // [slots, column_tiles * 128, row_tiles * 4], transposed
-  std::uint8_t* tile_active = nullptr;   // [slots, row_tiles, column_tiles], 1: some pair is active
-  double* tile_loss = nullptr;           // same shape
-  int* row_list = nullptr;               // [slots, row_tiles, column_tiles], active tiles of a row of tiles
-  int* row_list_length = nullptr;        // [slots, row_tiles]
-  int* column_list = nullptr;            // [slots, column_tiles, row_tiles], of a column of tiles
-  int* column_list_length = nullptr;     // [slots, column_tiles]
+  double* column_part = nullptr;         // [slots, row_tiles, n], softmax: sums of u over a tile's rows
+  std::uint32_t* row_bits = nullptr;     // hinges: mask of active pairs by rows
+  std::uint32_t* column_bits = nullptr;  // and by columns
+  int* row_count = nullptr;              // [slots, strip_rows], hinges: active pairs of a row
+  int* column_count = nullptr;           // [slots, n], of a column within the strip
+  // Tiles only.
+  std::uint8_t* tile_active = nullptr;  // [slots, row_tiles, column_tiles], 1: some pair is active
+  double* tile_loss = nullptr;          // same shape
+  int* row_list = nullptr;              // [slots, row_tiles, column_tiles], active tiles of a row of tiles
+  int* row_list_length = nullptr;       // [slots, row_tiles]
+  int* column_list = nullptr;           // [slots, column_tiles, row_tiles], of a column of tiles
+  int* column_list_length = nullptr;    // [slots, column_tiles]
+  // A row or column of tiles none of whose lines has more than kKlFew active pairs: 1, and its list is empty; kl_refine
+  // does it whole.
+  std::uint8_t* row_sparse = nullptr;     // [slots, row_tiles]
+  std::uint8_t* column_sparse = nullptr;  // [slots, column_tiles]
 
   double* row_highest = nullptr;      // [slots, strip_rows], softmax: largest exponent of a row
   double* row_total = nullptr;        // [slots, strip_rows], softmax: sum of the row's exponentials
@@ -96,6 +109,8 @@ void kl_rank_finish_tiles(Context& ctx, const KlRankPlan& plan, const KlStrip& s
 void kl_rank_pull_tiles(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 void kl_rank_score_hopper(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 void kl_rank_pull_hopper(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
+// Adds what rounding the operands left to the pulls of rows and columns with few active pairs. Hinges, not in fp32.
+void kl_rank_refine(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 void kl_rank_row_gradient(Context& ctx, const KlRankPlan& plan, const KlStrip& strip, bool accumulate);
 void kl_rank_column_gradient(Context& ctx, const KlRankPlan& plan, int first_direction, bool accumulate);
 void kl_rank_total(Context& ctx, const KlRankPlan& plan);

@@ -54,36 +54,45 @@ __device__ inline float kl_from_bf16(std::uint16_t bits) {
   return __uint_as_float(static_cast<unsigned>(bits) << 16);
 }
 
-__device__ inline float kl_dot_of_two(unsigned row, unsigned row_rest, unsigned column,
-                                      unsigned column_rest) {
-  const float low_row = __uint_as_float(row << 16) + __uint_as_float(row_rest << 16);
-  const float low_column = __uint_as_float(column << 16) + __uint_as_float(column_rest << 16);
-  const float high_row = __uint_as_float(row & 0xffff0000u) + __uint_as_float(row_rest & 0xffff0000u);
-  const float high_column =
-      __uint_as_float(column & 0xffff0000u) + __uint_as_float(column_rest & 0xffff0000u);
-  return low_row * low_column + high_row * high_column;
+// Eight elements side by side; at a multiple of 16 bytes.
+__device__ inline void kl_load8(const std::uint16_t* from, float (&to)[8]) {
+  const uint4 eight = *reinterpret_cast<const uint4*>(from);
+  const unsigned pairs[] = {eight.x, eight.y, eight.z, eight.w};
+#pragma unroll
+  for (int pair = 0; pair < 4; ++pair) {
+    to[2 * pair] = __uint_as_float(pairs[pair] << 16);
+    to[2 * pair + 1] = __uint_as_float(pairs[pair] & 0xffff0000u);
+  }
+}
+__device__ inline void kl_load8(const float* from, float (&to)[8]) {
+  const float4 low = reinterpret_cast<const float4*>(from)[0],
+               high = reinterpret_cast<const float4*>(from)[1];
+  const float eight[] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+  for (int e = 0; e < 8; ++e) to[e] = eight[e];
 }
 
-// R_i . C_j from bfloat16 and rest, 16 bits of every element: the warp's lanes share the dimensions, all must call.
+// R_i . C_j from the operands and what rounding left of them: the warp's lanes share the dimensions, all must call.
+template <class Element>
 __device__ inline float kl_fine_product(const KlRankPlan& p, int slot, std::int64_t i, std::int64_t j) {
   const std::int64_t row = (slot * p.n + i) * p.operand_ld, column = (slot * p.n + j) * p.operand_ld;
-  const auto* operand =
-      reinterpret_cast<const uint4*>(static_cast<const std::uint16_t*>(p.row_operand) + row);
-  const auto* rest = reinterpret_cast<const uint4*>(p.row_rest + row);
-  const auto* other =
-      reinterpret_cast<const uint4*>(static_cast<const std::uint16_t*>(p.column_operand) + column);
-  const auto* other_rest = reinterpret_cast<const uint4*>(p.column_rest + column);
+  const auto* rows = static_cast<const Element*>(p.row_operand) + row;
+  const auto* columns = static_cast<const Element*>(p.column_operand) + column;
   float sum = 0.0f;
-  for (std::int64_t k = threadIdx.x % 32; k < p.operand_ld / 8; k += 32) {
-    const uint4 a = operand[k], b = rest[k], c = other[k], e = other_rest[k];
-    sum += (kl_dot_of_two(a.x, b.x, c.x, e.x) + kl_dot_of_two(a.y, b.y, c.y, e.y)) +
-           (kl_dot_of_two(a.z, b.z, c.z, e.z) + kl_dot_of_two(a.w, b.w, c.w, e.w));
+  for (std::int64_t k = threadIdx.x % 32 * 8; k < p.operand_ld; k += 256) {
+    float r[8], r_rest[8], c[8], c_rest[8];
+    kl_load8(rows + k, r);
+    kl_load8(p.row_rest + row + k, r_rest);
+    kl_load8(columns + k, c);
+    kl_load8(p.column_rest + column + k, c_rest);
+#pragma unroll
+    for (int e = 0; e < 8; ++e) sum += (r[e] + r_rest[e]) * (c[e] + c_rest[e]);
   }
   return warp_sum(sum);
 }
 
-// The square of how far bfloat16 may put v_ij off: v <- v - err / 2, err = sum_k (dR C + R dC), dR and dC being the
-// roundings. With these taken as independent and centred, Hoeffding's and Cauchy's inequalities give
+// The square of how far rounded operands may put v_ij off: v <- v - err / 2, err = sum_k (dR C + R dC), dR and dC being
+// the roundings. With these taken as independent and centred, Hoeffding's and Cauchy's inequalities give
 //   P(|err| > 6 sigma) < 2 exp(-18),   sigma^2 <= sum dR^2 C^2 + R^2 dC^2 <= |dR^2| |C^2| + |R^2| |dC^2|,
 // |x^2| the root of the sum of fourth powers: the spreads that kl_operands left. Sums inside the tensor cores err
 // by 2^-15 of that.

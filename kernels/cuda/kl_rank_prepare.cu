@@ -106,18 +106,30 @@ __device__ double fourth_power(double x) {
   return x * x * x * x;
 }
 
-// Stores x as the products take it and adds the fourth powers of what they see and of what they miss.
-__device__ void store_operand(float* to, std::uint16_t*, std::int64_t at, double x, double&, double&) {
-  to[at] = __double2float_rn(x);
+// x as tensor cores of tf32 take it, rounded to nearest.
+__device__ float to_tf32(float x) {
+  const unsigned bits = __float_as_uint(x);
+  return isfinite(x) ? __uint_as_float((bits + 0xfffu + (bits >> 13 & 1u)) & ~0x1fffu) : x;
 }
-__device__ void store_operand(std::uint16_t* to, std::uint16_t* rest, std::int64_t at, double x, double& seen,
+
+__device__ double round_operand(float* to, double x, bool rounded) {
+  const float whole = __double2float_rn(x);
+  *to = rounded ? to_tf32(whole) : whole;
+  return static_cast<double>(*to);
+}
+__device__ double round_operand(std::uint16_t* to, double x, bool) {
+  *to = kl_to_bf16(__double2float_rn(x));
+  return static_cast<double>(kl_from_bf16(*to));
+}
+
+// Stores x as the products take it, and the rest, where that is kept; adds the fourth powers of x and of the rest.
+template <class Element>
+__device__ void store_operand(Element* to, std::uint16_t* rest, std::int64_t at, double x, double& whole,
                               double& missed) {
-  const std::uint16_t bits = kl_to_bf16(__double2float_rn(x));
-  const double error = x - static_cast<double>(kl_from_bf16(bits));
-  to[at] = bits;
+  const double error = x - round_operand(to + at, x, rest != nullptr);
   if (rest == nullptr) return;
   rest[at] = kl_to_bf16(__double2float_rn(error));
-  seen += fourth_power(x);
+  whole += fourth_power(x);
   missed += fourth_power(error);
 }
 
@@ -157,7 +169,7 @@ __global__ void kl_operands(KlRankPlan p, int first_direction) {
     store_operand(column, column_rest, d + k, first, sums[5], sums[6]);
   }
   for (std::int64_t k = 2 * d + threadIdx.x; k < p.operand_ld; k += kOperandThreads) {
-    row[k] = column[k] = Element(0);  // fine_product reads whole vectors
+    row[k] = column[k] = Element(0);  // kl_load8 reads whole vectors
     if (row_rest != nullptr) row_rest[k] = column_rest[k] = 0;
   }
   sum_over_block(sums);

@@ -22,7 +22,7 @@ struct KlPull {
 // row_pull = U C.
 inline KlPull kl_row_pull(const KlRankPlan& p, const KlStrip& strip) {
   return {.bits = p.row_bits,
-          .bits_ld = p.column_tiles * kKlTileWords,
+          .bits_ld = p.row_words,
           .list = p.row_list,
           .list_length = p.row_list_length,
           .lists = p.row_tiles,
@@ -39,7 +39,7 @@ inline KlPull kl_row_pull(const KlRankPlan& p, const KlStrip& strip) {
 // column_pull (+)= U' R.
 inline KlPull kl_column_pull(const KlRankPlan& p, const KlStrip& strip) {
   return {.bits = p.column_bits,
-          .bits_ld = p.row_tiles * kKlTileWords,
+          .bits_ld = p.column_ld,
           .list = p.column_list,
           .list_length = p.column_list_length,
           .lists = p.column_tiles,

@@ -181,7 +181,7 @@ __device__ double settle(const KlRankPlan& p, const Job& job, const Place& place
         const int column = 8 * (8 * word + bit / 4) + 2 * (owner % 4) + bit % 2;
         const std::int64_t i = job.strip.first_row + place.row * kRows + row;
         const std::int64_t j = std::int64_t{place.pair} * kColumns + column;
-        const auto fine = static_cast<double>(kl_fine_product(p, place.slot, i, j));
+        const auto fine = static_cast<double>(kl_fine_product<std::uint16_t>(p, place.slot, i, j));
         const double v = p.diagonal[direction * p.n + i] + p.args.margin -
                          0.5 * (fine + p.row_term[direction * p.n + i] + p.column_term[direction * p.n + j]);
         if (lane != owner || v <= 0.0) continue;
@@ -207,11 +207,10 @@ __device__ void store_row_bits(const KlRankPlan& p, const Place& place, int row,
       spread |= __shfl_xor_sync(kAllLanes, spread, 2);
       if (word / 2 == t) mine[word % 2] = spread;
     }
-    const std::int64_t line = (place.slot * p.row_tiles + place.row) * kRows + row + 8 * half;
-    const std::int64_t word = std::int64_t{place.pair} * (kColumns / 32) + 2 * t,
-                       words = p.column_tiles * kKlTileWords;
-    if (word < words)
-      *reinterpret_cast<uint2*>(p.row_bits + line * words + word) = make_uint2(mine[0], mine[1]);
+    const std::int64_t line = place.slot * p.mask_rows + place.row * kRows + row + 8 * half;
+    const std::int64_t word = std::int64_t{place.pair} * (kColumns / 32) + 2 * t;
+    if (word < p.row_words)
+      *reinterpret_cast<uint2*>(p.row_bits + line * p.row_words + word) = make_uint2(mine[0], mine[1]);
   }
 }
 
@@ -282,9 +281,9 @@ __device__ void consume(const KlRankPlan& p, const Job& job, Shared& shared) {
     meet();
     const std::int64_t tile = 2 * std::int64_t{place.pair} + consumer / kKlMaskTile;
     if (tile < p.column_tiles)
-      *reinterpret_cast<uint4*>(
-          p.column_bits + (place.slot * p.column_tiles * kKlMaskTile + j) * (p.row_tiles * kKlTileWords) +
-          place.row * kKlTileWords) = *reinterpret_cast<const uint4*>(shared.column_mask[consumer]);
+      *reinterpret_cast<uint4*>(p.column_bits + place.slot * p.column_stride + j * p.column_ld +
+                                place.row * kKlTileWords) =
+          *reinterpret_cast<const uint4*>(shared.column_mask[consumer]);
     if (tile < p.column_tiles && consumer % kKlMaskTile == 0) {
       double sum = 0.0;  // of both tiles, noted with the left one
       int any = 0;

@@ -57,33 +57,30 @@ __device__ void store_pulls(std::uint16_t* row, std::int64_t j, std::int64_t n, 
   }
 }
 
-// The sums over a tile's rows of each of its columns, from what every warp has of its own rows. All threads must
-// call.
-template <class Count>
-__device__ void store_column_part(const KlRankPlan& p, const WarpTile& tile,
-                                  const Count (&of_warp)[kVectors][kVector]) {
-  __shared__ Count shared[kWarps][kKlTileColumns];
+// What all warps have of each column of the tile; all threads must call, and thread c gets column c's.
+template <class Part>
+__device__ void gather_columns(const Part (&of_warp)[kVectors][kVector], Part (&of_column)[kWarps]) {
+  __shared__ Part shared[kWarps][kKlTileColumns];
+  static_assert(kThreads == kKlTileColumns);
   const int warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
+#pragma unroll
   for (int t = 0; t < kVectors; ++t)
+#pragma unroll
     for (int e = 0; e < kVector; ++e) shared[warp][(t * 32 + lane) * kVector + e] = of_warp[t][e];
   __syncthreads();
-  const std::int64_t j = tile.column0 + threadIdx.x;
-  static_assert(kThreads == kKlTileColumns);
-  if (j >= p.n) return;
-  Count total = 0;
-  for (int w = 0; w < kWarps; ++w) total += shared[w][threadIdx.x];
-  p.column_part[(tile.slot * p.row_tiles + blockIdx.y) * p.n + j] = static_cast<double>(total);
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) of_column[w] = shared[w][threadIdx.x];
 }
 
 // One block per tile of 32 rows and 256 columns of the strip (blockIdx.y, .x) and direction (.z); a warp has 4 rows, a
 // lane 4 columns side by side, twice.
-template <class Pull, bool kRecheck>
+template <class Element, bool kRecheck>
 __global__ void kl_hinge_tile(KlRankPlan p, KlStrip strip) {
   const WarpTile tile = warp_tile(strip);
   const int lane = static_cast<int>(threadIdx.x % 32);
   const double* column_term = p.column_term + tile.direction * p.n;
   double of_column[kVectors][kVector];
-  int column_active[kVectors][kVector] = {};
+  std::uint32_t column_bits[kVectors][kVector] = {};  // of the warp's rows
 #pragma unroll
   for (int t = 0; t < kVectors; ++t)
 #pragma unroll
@@ -99,11 +96,11 @@ __global__ void kl_hinge_tile(KlRankPlan p, KlStrip strip) {
     const double limit = p.diagonal[tile.direction * p.n + i] + p.args.margin;
     const double of_row = p.row_term[tile.direction * p.n + i];
     double loss = 0.0;
-    int active = 0;
 #pragma unroll
     for (int t = 0; t < kVectors; ++t) {
       const std::int64_t j0 = tile.column0 + (t * 32 + lane) * kVector;
       float products[kVector], u[kVector];
+      std::uint32_t bits = 0;
       load_products(p.strip + at, j0, p.n, products);
 #pragma unroll
       for (int e = 0; e < kVector; ++e) {
@@ -118,25 +115,32 @@ __global__ void kl_hinge_tile(KlRankPlan p, KlStrip strip) {
           for (unsigned left = __ballot_sync(kAllLanes, near); left != 0; left &= left - 1) {
             const int owner = __ffs(static_cast<int>(left)) - 1;
             const float fine =
-                kl_fine_product(p, tile.slot, i, tile.column0 + (t * 32 + owner) * kVector + e);
+                kl_fine_product<Element>(p, tile.slot, i, tile.column0 + (t * 32 + owner) * kVector + e);
             if (lane == owner) v = limit - 0.5 * (static_cast<double>(fine) + of_row + of_column[t][e]);
           }
         }
         const bool off = !counts || v <= 0.0;  // false for NaN, so NaN reaches the loss
         loss += off ? 0.0 : v;
-        active += off ? 0 : 1;
-        column_active[t][e] += off ? 0 : 1;
+        bits |= off ? 0u : 1u << e;
+        column_bits[t][e] |= off ? 0u : 1u << r;
         u[e] = off ? 0.0f : 1.0f;
       }
-      store_pulls(static_cast<Pull*>(p.pull) + at, j0, p.n, u);
+      store_pulls(static_cast<Element*>(p.pull) + at, j0, p.n, u);
+      bits <<= kVector * (lane % 8);  // eight lanes make a word
+      for (int lanes = 1; lanes < 8; lanes *= 2) bits |= __shfl_xor_sync(kAllLanes, bits, lanes);
+      if (lane % 8 == 0)
+        p.row_bits[(tile.slot * p.mask_rows + local) * p.row_words + blockIdx.x * (kKlTileColumns / 32) +
+                   t * kVector + lane / 8] = bits;
     }
     loss = warp_sum(loss);
-    active = warp_sum(active);
-    if (lane != 0) continue;
-    p.row_loss_part[of_strip * p.column_tiles + blockIdx.x] = loss;
-    p.row_weight_part[of_strip * p.column_tiles + blockIdx.x] = static_cast<double>(active);
+    if (lane == 0) p.row_loss_part[of_strip * p.column_tiles + blockIdx.x] = loss;
   }
-  store_column_part(p, tile, column_active);
+  std::uint32_t of_column_bits[kWarps], word = 0;
+  gather_columns(column_bits, of_column_bits);
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) word |= of_column_bits[w] << (kRowsOfWarp * w);
+  const std::int64_t j = tile.column0 + threadIdx.x;
+  if (j < p.n) p.column_bits[tile.slot * p.column_stride + blockIdx.y * p.column_step + j] = word;
 }
 
 // One block per row of the strip (blockIdx.x) and direction (.y), a thread per column in strides, twice over the row.
@@ -207,38 +211,54 @@ __global__ void kl_softmax_tile(KlRankPlan p, KlStrip strip) {
       store_pulls(static_cast<Pull*>(p.pull) + at, j0, p.n, u);
     }
   }
-  store_column_part(p, tile, column_weight);
+  double of_column[kWarps], total = 0.0;
+  gather_columns(column_weight, of_column);
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) total += of_column[w];
+  const std::int64_t j = tile.column0 + threadIdx.x;
+  if (j < p.n) p.column_part[(tile.slot * p.row_tiles + blockIdx.y) * p.n + j] = total;
 }
 
 constexpr int kFinishThreads = 256;
 constexpr int kFinishRows = kFinishThreads / 32;
 
-// The first blocks have one warp per row of the strip, the others one thread per column; blockIdx.y is the direction.
+// The first blocks have one warp per row of the strip, for hinges; the others one thread per column. blockIdx.y is the
+// direction.
 __global__ void kl_finish_strip(KlRankPlan p, KlStrip strip, unsigned row_blocks) {
   const int slot = static_cast<int>(blockIdx.y), direction = strip.first_direction + slot;
+  const std::int64_t tiles = (strip.rows + kKlTileRows - 1) / kKlTileRows;
   if (blockIdx.x < row_blocks) {
     const std::int64_t local = std::int64_t{blockIdx.x} * kFinishRows + threadIdx.x / 32;
     if (local >= strip.rows) return;
-    const std::int64_t at = (slot * p.strip_rows + local) * p.column_tiles;
-    double loss = 0.0, weight = 0.0;
-    for (std::int64_t tile = threadIdx.x % 32; tile < p.column_tiles; tile += 32) {
-      loss += p.row_loss_part[at + tile];
-      weight += p.row_weight_part[at + tile];
-    }
+    const double* parts = p.row_loss_part + (slot * p.strip_rows + local) * p.column_tiles;
+    const std::uint32_t* words = p.row_bits + (slot * p.mask_rows + local) * p.row_words;
+    double loss = 0.0;
+    int active = 0;
+    for (std::int64_t tile = threadIdx.x % 32; tile < p.column_tiles; tile += 32) loss += parts[tile];
+    for (std::int64_t word = threadIdx.x % 32; word < p.row_words; word += 32) active += __popc(words[word]);
     loss = warp_sum(loss);
-    weight = warp_sum(weight);
+    active = warp_sum(active);
     if (threadIdx.x % 32 != 0) return;
     p.row_loss[direction * p.n + strip.first_row + local] = loss;
-    p.row_weight[direction * p.n + strip.first_row + local] = weight;
+    p.row_weight[direction * p.n + strip.first_row + local] = static_cast<double>(active);
+    p.row_count[slot * p.strip_rows + local] = active;
+    return;
+  }
+  const std::int64_t j = std::int64_t{blockIdx.x - row_blocks} * kFinishThreads + threadIdx.x;
+  if (j >= p.n) return;
+  double weight = 0.0;
+  if (row_blocks > 0) {
+    const std::uint32_t* words = p.column_bits + slot * p.column_stride + j;
+    int active = 0;
+    for (std::int64_t tile = 0; tile < tiles; ++tile) active += __popc(words[tile * p.column_step]);
+    p.column_count[slot * p.n + j] = active;
+    weight = static_cast<double>(active);
   } else {
-    const std::int64_t j = std::int64_t{blockIdx.x - row_blocks} * kFinishThreads + threadIdx.x;
-    if (j >= p.n) return;
-    const std::int64_t tiles = (strip.rows + kKlTileRows - 1) / kKlTileRows;
-    double weight = strip.first_row == 0 ? 0.0 : p.column_weight[direction * p.n + j];
     for (std::int64_t tile = 0; tile < tiles; ++tile)
       weight += p.column_part[(slot * p.row_tiles + tile) * p.n + j];
-    p.column_weight[direction * p.n + j] = weight;
   }
+  double& sum = p.column_weight[direction * p.n + j];
+  sum = strip.first_row == 0 ? weight : sum + weight;
 }
 
 LaunchShape tiles_of(const char* name, const KlRankPlan& p, const KlStrip& strip) {
@@ -251,9 +271,9 @@ LaunchShape tiles_of(const char* name, const KlRankPlan& p, const KlStrip& strip
 }  // namespace
 
 void kl_rank_hinge(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
-  const auto kernel = !p.bf16                 ? kl_hinge_tile<float, false>
-                      : p.row_rest == nullptr ? kl_hinge_tile<std::uint16_t, false>
-                                              : kl_hinge_tile<std::uint16_t, true>;
+  const auto kernel = p.bf16                  ? kl_hinge_tile<std::uint16_t, true>
+                      : p.row_rest != nullptr ? kl_hinge_tile<float, true>
+                                              : kl_hinge_tile<float, false>;
   launch(ctx, tiles_of("kl_hinge_tile", p, strip), kernel, p, strip);
 }
 

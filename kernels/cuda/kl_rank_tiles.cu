@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       const bool near = counts && rough * rough < kl_near_square(constants.spread[row], column_spread);
       for (unsigned left = __ballot_sync(kAllLanes, near); left != 0; left &= left - 1) {
         const int owner = __ffs(static_cast<int>(left)) - 1;
-        const float fine = kl_fine_product(p, slot, i, column0 + 32 * warp + owner);
+        const float fine = kl_fine_product<std::uint16_t>(p, slot, i, column0 + 32 * warp + owner);
         if (lane == owner) v = constants.limit[row] - of_column - 0.5 * static_cast<double>(fine);
       }
       const bool off = !counts || v <= 0.0;  // false for NaN, so NaN reaches the loss
@@ -172,13 +172,10 @@ __global__ void __launch_bounds__(kThreads, 2)
       column_word |= off ? 0u : 1u << bit;
     }
     column_words[word] = column_word;
-    p.row_bits[((slot * p.row_tiles + place.row) * kTile + 32 * word + lane) *
-                   (p.column_tiles * kKlTileWords) +
-               place.column * kKlTileWords + warp] = row_word;
+    p.row_bits[(slot * p.mask_rows + row0 + 32 * word + lane) * p.row_words + place.column * kKlTileWords +
+               warp] = row_word;
   }
-  *reinterpret_cast<uint4*>(p.column_bits +
-                            ((slot * p.column_tiles + place.column) * kTile + 32 * warp + lane) *
-                                (p.row_tiles * kKlTileWords) +
+  *reinterpret_cast<uint4*>(p.column_bits + slot * p.column_stride + j * p.column_ld +
                             place.row * kKlTileWords) =
       make_uint4(column_words[0], column_words[1], column_words[2], column_words[3]);
   const int any =
@@ -190,32 +187,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   p.tile_loss[tile] = loss;
 }
 
-// One warp per list of active tiles: the row_tiles rows of tiles first, then the columns of tiles; blockIdx.y is the
-// direction.
-__global__ void kl_tile_lists(KlRankPlan p, std::int64_t row_tiles) {
-  const int slot = static_cast<int>(blockIdx.y), lane = static_cast<int>(threadIdx.x % 32);
-  const std::int64_t list = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
-  if (list >= row_tiles + p.column_tiles) return;
-  const bool of_row = list < row_tiles;
-  const std::int64_t line = of_row ? list : list - row_tiles, length = of_row ? p.column_tiles : row_tiles;
-  const std::uint8_t* active =
-      p.tile_active + slot * p.row_tiles * p.column_tiles + (of_row ? line * p.column_tiles : line);
-  const std::int64_t step = of_row ? 1 : p.column_tiles;
-  int* to = of_row ? p.row_list + (slot * p.row_tiles + line) * p.column_tiles
-                   : p.column_list + (slot * p.column_tiles + line) * p.row_tiles;
-  int count = 0;
-  for (std::int64_t first = 0; first < length; first += 32) {
-    const bool on = first + lane < length && active[(first + lane) * step] != 0;
-    const unsigned ballot = __ballot_sync(kAllLanes, on);
-    if (on) to[count + __popc(ballot & ((1u << lane) - 1u))] = static_cast<int>(first) + lane;
-    count += __popc(ballot);
-  }
-  if (lane == 0)
-    (of_row ? p.row_list_length + slot * p.row_tiles : p.column_list_length + slot * p.column_tiles)[line] =
-        count;
-}
-
-// One warp per row of the strip, then one per column, then one per row of tiles for its loss; blockIdx.y is the direction.
+// One warp per row of the strip, then one per column; blockIdx.y is the direction.
 __global__ void kl_finish_tiles(KlRankPlan p, KlStrip strip, std::int64_t row_tiles) {
   const int slot = static_cast<int>(blockIdx.y), direction = strip.first_direction + slot;
   const int lane = static_cast<int>(threadIdx.x % 32);
@@ -223,12 +195,10 @@ __global__ void kl_finish_tiles(KlRankPlan p, KlStrip strip, std::int64_t row_ti
   const auto bits = [&](const std::uint32_t* words, std::int64_t count) {
     int set = 0;
     for (std::int64_t word = lane; word < count; word += 32) set += __popc(words[word]);
-    return static_cast<double>(warp_sum(set));
+    return warp_sum(set);
   };
   if (item < strip.rows) {
-    const double weight =
-        bits(p.row_bits + (slot * p.row_tiles * kTile + item) * (p.column_tiles * kKlTileWords),
-             p.column_tiles * kKlTileWords);
+    const int active = bits(p.row_bits + (slot * p.mask_rows + item) * p.row_words, p.row_words);
     double loss = 0.0;  // of the row of tiles that begins here
     if (item % kTile == 0) {
       const double* parts = p.tile_loss + (slot * p.row_tiles + item / kTile) * p.column_tiles;
@@ -236,17 +206,50 @@ __global__ void kl_finish_tiles(KlRankPlan p, KlStrip strip, std::int64_t row_ti
       loss = warp_sum(loss);
     }
     if (lane != 0) return;
-    p.row_weight[direction * p.n + strip.first_row + item] = weight;
+    p.row_count[slot * p.strip_rows + item] = active;
+    p.row_weight[direction * p.n + strip.first_row + item] = static_cast<double>(active);
     p.row_loss[direction * p.n + strip.first_row + item] = loss;
   } else if (item < strip.rows + p.n) {
     const std::int64_t j = item - strip.rows;
-    const double weight =
-        bits(p.column_bits + (slot * p.column_tiles * kTile + j) * (p.row_tiles * kKlTileWords),
-             row_tiles * kKlTileWords);
+    const int active =
+        bits(p.column_bits + slot * p.column_stride + j * p.column_ld, row_tiles * kKlTileWords);
     if (lane != 0) return;
+    p.column_count[slot * p.n + j] = active;
     double& sum = p.column_weight[direction * p.n + j];
-    sum = strip.first_row == 0 ? weight : sum + weight;
+    sum = (strip.first_row == 0 ? 0.0 : sum) + static_cast<double>(active);
   }
+}
+
+// One warp per row of tiles of the strip, then one per column of tiles; blockIdx.y is the direction.
+__global__ void kl_tile_lists(KlRankPlan p, KlStrip strip, std::int64_t row_tiles) {
+  const int slot = static_cast<int>(blockIdx.y), lane = static_cast<int>(threadIdx.x % 32);
+  const std::int64_t list = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
+  if (list >= row_tiles + p.column_tiles) return;
+  const bool of_row = list < row_tiles;
+  const std::int64_t line = of_row ? list : list - row_tiles, length = of_row ? p.column_tiles : row_tiles;
+  const int* counts = of_row ? p.row_count + slot * p.strip_rows : p.column_count + slot * p.n;
+  const std::int64_t end = of_row ? strip.rows : p.n;
+  int most = 0;
+  for (std::int64_t at = line * kTile + lane; at < (line + 1) * kTile && at < end; at += 32)
+    most = counts[at] > most ? counts[at] : most;
+  const bool sparse = warp_max(most) <= kKlFew;
+
+  const std::uint8_t* active =
+      p.tile_active + slot * p.row_tiles * p.column_tiles + (of_row ? line * p.column_tiles : line);
+  const std::int64_t step = of_row ? 1 : p.column_tiles;
+  int* to = of_row ? p.row_list + (slot * p.row_tiles + line) * p.column_tiles
+                   : p.column_list + (slot * p.column_tiles + line) * p.row_tiles;
+  int count = 0;
+  for (std::int64_t first = 0; first < length && !sparse; first += 32) {
+    const bool on = first + lane < length && active[(first + lane) * step] != 0;
+    const unsigned ballot = __ballot_sync(kAllLanes, on);
+    if (on) to[count + __popc(ballot & ((1u << lane) - 1u))] = static_cast<int>(first) + lane;
+    count += __popc(ballot);
+  }
+  if (lane != 0) return;
+  const std::int64_t at = of_row ? slot * p.row_tiles + line : slot * p.column_tiles + line;
+  (of_row ? p.row_list_length : p.column_list_length)[at] = count;
+  (of_row ? p.row_sparse : p.column_sparse)[at] = sparse ? 1 : 0;
 }
 
 }  // namespace
@@ -264,15 +267,15 @@ void kl_rank_score_tiles(Context& ctx, const KlRankPlan& p, const KlStrip& strip
 void kl_rank_finish_tiles(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
   const std::int64_t row_tiles = (strip.rows + kTile - 1) / kTile;
   launch(ctx,
-         {.name = "kl_tile_lists",
-          .grid = {blocks_for(row_tiles + p.column_tiles, kWarps), static_cast<unsigned>(p.slots)},
-          .block = kThreads},
-         kl_tile_lists, p, row_tiles);
-  launch(ctx,
          {.name = "kl_finish_tiles",
           .grid = {blocks_for(strip.rows + p.n, kWarps, INT32_MAX), static_cast<unsigned>(p.slots)},
           .block = kThreads},
          kl_finish_tiles, p, strip, row_tiles);
+  launch(ctx,
+         {.name = "kl_tile_lists",
+          .grid = {blocks_for(row_tiles + p.column_tiles, kWarps), static_cast<unsigned>(p.slots)},
+          .block = kThreads},
+         kl_tile_lists, p, strip, row_tiles);
 }
 
 }  // namespace emer::cuda

@@ -174,8 +174,8 @@ double margin_for(const std::vector<double>& exact, double active) {
 class KlRankAccuracyTwin : public TwinTest {};
 
 // tf32 keeps 11 bits of an operand, bfloat16 8: an eighth of the error. fp32 keeps 24, and its sums add more roundings
-// than its operands: 2^-16 of bfloat16's error, times 16 = sqrt(2 kD) for these. A rechecked pair has 16 bits of each operand: flips
-// that remain are nearer to the kink than 6 times the error that leaves, a 2^-8th of bfloat16's.
+// than its operands: 2^-16 of bfloat16's error, times 16 = sqrt(2 kD) for these. A rechecked pair has 8 bits more of each
+// operand: flips that remain are nearer to the kink than 6 times the error that leaves, a 2^-8th of the products'.
 TEST_F(KlRankAccuracyTwin, CentredProductsAreNearAndTheMaskIsThatOfFp32) {
   constexpr State kStates[] = {{"near its start", 0.05, 0.2, 0.05, 0.2, 0.8, 5.0},
                                {"under way", 1.0, 0.5, 0.2, 0.2, 0.3, 1.0},
@@ -191,18 +191,72 @@ TEST_F(KlRankAccuracyTwin, CentredProductsAreNearAndTheMaskIsThatOfFp32) {
     const Seen tf32 = seen_by_device(x, exact, margin, Precision::kTf32);
     const Seen bf16 = seen_by_device(x, exact, margin, Precision::kBf16);
     std::printf(
-        "%-20s active %4.1f%%  rms of S: bf16 direct %.1e, centred %.1e, tf32 %.1e, fp32 %.1e  flips: bf16 "
-        "products %zu, mask %zu, tf32 %zu, fp32 %zu\n",
+        "%-20s active %4.1f%%  rms of S: bf16 direct %.1e, centred %.1e, tf32 %.1e, fp32 %.1e  flips, "
+        "products and "
+        "mask: bf16 %zu %zu, tf32 %zu %zu, fp32 %zu %zu\n",
         state.name, 100.0 * static_cast<double>(fp32.active) / static_cast<double>(2 * kN * (kN - 1)), direct,
-        bf16.error, tf32.error, fp32.error, bf16.rough, bf16.flips, tf32.flips, fp32.flips);
+        bf16.error, tf32.error, fp32.error, bf16.rough, bf16.flips, tf32.rough, tf32.flips, fp32.rough,
+        fp32.flips);
     EXPECT_LT(bf16.error * state.gain, direct);
     EXPECT_LT(tf32.error, bf16.error / 6);
     EXPECT_LT(fp32.error, bf16.error / 0x1p12);
     EXPECT_LE(bf16.furthest, 6 * bf16.error / 0x1p8);
+    EXPECT_LE(tf32.furthest, 6 * tf32.error / 0x1p8);
     EXPECT_LE(fp32.furthest, 6 * fp32.error);
     rough += bf16.rough;
   }
   EXPECT_GT(rough, 10u) << "nothing to recheck: the masks prove nothing";
+}
+
+double worst_gradient_error(const KlResult& got, const KlGradients& want) {
+  double worst = 0.0;
+  const auto compare = [&](const Floats& g, const std::vector<double>& w) {
+    double error = 0.0, size = 0.0;
+    for (std::size_t k = 0; k < w.size(); ++k) {
+      error += (static_cast<double>(g[k]) - w[k]) * (static_cast<double>(g[k]) - w[k]);
+      size += w[k] * w[k];
+    }
+    worst = std::max(worst, std::sqrt(error / size));
+  };
+  compare(got.music_mean, want.music_mean);
+  compare(got.music_log_variance, want.music_log_variance);
+  compare(got.emotion_mean, want.emotion_mean);
+  compare(got.emotion_log_variance, want.emotion_log_variance);
+  return worst;
+}
+
+// Late in a training: a song's active partners are few, and near. Four kinds of songs, each many times with small
+// differences, so that gradients are small differences between large operands: 0.05 against 1. Roundings of the
+// operands, 2^-9 and 2^-12 of them, would be 2^-5 and 2^-8 of the differences. With their rests added, 2^-17 and 2^-20
+// remain, times the same 20, and float sums.
+TEST_F(KlRankAccuracyTwin, GradientsOfFewNearPairsAreThoseOfFp32) {
+  constexpr std::size_t kKinds = 12, kCopies = 4;
+  KlInputs x{.n = kKinds * kCopies,
+             .d = 40,
+             .music_mean = {},
+             .music_log_variance = {},
+             .emotion_mean = {},
+             .emotion_log_variance = {}};
+  const std::size_t cells = x.n * x.d, base = kKinds * x.d;
+  const auto copies = [&](double deviation, std::uint64_t seed, std::uint64_t own) {
+    const std::vector<double> kinds = normal(base, 0.0, deviation, seed);
+    std::vector<double> values = normal(cells, 0.0, 0.05 * deviation, own);
+    for (std::size_t k = 0; k < cells; ++k) values[k] += kinds[k % base];
+    return values;
+  };
+  x.music_mean = copies(1.0, 61, 62);
+  x.emotion_mean = copies(1.0, 61, 63);
+  x.music_log_variance = copies(0.3, 64, 65);
+  x.emotion_log_variance = copies(0.3, 64, 66);
+  round_to_float(x);
+  KlOptions o;
+  const KlGradients want = kl_reference(x, o);
+  const double bounds[] = {20 * 16 * 0x1p-24, 20 * (0x1p-20 + 16 * 0x1p-24), 20 * (0x1p-17 + 16 * 0x1p-24)};
+  const Precision precisions[] = {Precision::kFp32, Precision::kTf32, Precision::kBf16};
+  for (int p = 0; p < 3; ++p) {
+    o.precision = precisions[p];
+    EXPECT_LT(worst_gradient_error(run_on_device(x, o), want), bounds[p]) << "precision " << p;
+  }
 }
 
 }  // namespace
