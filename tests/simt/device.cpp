@@ -101,13 +101,15 @@ namespace {
 void check_range(const void* at, std::size_t bytes, bool read, const char* what) {
   if (bytes == 0) return;
   const auto address = reinterpret_cast<std::uintptr_t>(at);
-  const std::string text = std::string("SIMT harness: ") + what + (read ? ": read of " : ": write of ") +
-                           std::to_string(bytes) + " bytes at " + describe_address(address);
-  if (!in_heap(at)) throw Fault(text + ", which is no device memory");
-  if (!all_addressable(address, bytes)) throw Fault(text + ", which runs out of bounds");
+  const auto fail = [&](const std::string& why) {
+    throw Fault(std::string("SIMT harness: ") + what + (read ? ": read of " : ": write of ") +
+                std::to_string(bytes) + " bytes at " + describe_address(address) + why);
+  };
+  if (!in_heap(at)) fail(", which is no device memory");
+  if (!all_addressable(address, bytes)) fail(", which runs out of bounds");
   if (!g_checks || !read) return;
   if (const std::size_t blank = first_uninitialised(address, bytes); blank != bytes)
-    throw Fault(text + ", of which nothing has written byte " + std::to_string(blank));
+    fail(", of which nothing has written byte " + std::to_string(blank));
 }
 
 }  // namespace

@@ -182,6 +182,24 @@ int block_barrier(BlockVote vote, int predicate, const char* file, int line) {
   return static_cast<int>(me.result);
 }
 
+namespace {
+
+// Lanes that wait for each other must wait for the same thing.
+void check_against_waiting(const Thread& me, const Block& block, const Warp& warp, unsigned first) {
+  for (unsigned i = 0; i < 32; ++i) {
+    if ((warp.waiting >> i & 1) == 0) continue;
+    const Thread& other = block.threads[first + i];
+    const bool together = (me.mask >> i & 1) != 0 || (other.mask >> me.lane & 1) != 0;
+    if (together && (other.mask != me.mask || other.op != me.op))
+      device_fault([&] {
+        return "warp divergence: lane " + std::to_string(me.lane) + " at " + site(me) + " and lane " +
+               std::to_string(i) + " at " + site(other) + " wait for each other in different operations";
+      });
+  }
+}
+
+}  // namespace
+
 std::uint64_t warp_op(WarpOp op, unsigned mask, std::uint64_t value, int source, Number number,
                       const char* file, int line) {
   Thread* running = g_running;
@@ -203,15 +221,13 @@ std::uint64_t warp_op(WarpOp op, unsigned mask, std::uint64_t value, int source,
       return "warp divergence: lane " + std::to_string(me.lane) + " is not in its own mask" + at(file, line);
     });
   const unsigned first = me.id / 32u * 32u;
-  for (unsigned i = 0; warp.waiting != 0 && i < 32; ++i) {
-    if ((warp.waiting >> i & 1) == 0) continue;
-    const Thread& other = block.threads[first + i];
-    const bool together = (mask >> i & 1) != 0 || (other.mask & own) != 0;
-    if (together && (other.mask != mask || other.op != op))
-      device_fault([&] {
-        return "warp divergence: lane " + std::to_string(me.lane) + at(file, line) + " and lane " +
-               std::to_string(i) + " at " + site(other) + " wait for each other in different operations";
-      });
+  if (warp.waiting == 0) {
+    warp.mask = mask;
+    warp.op = op;
+    warp.uniform = true;
+  } else if (!warp.uniform || warp.mask != mask || warp.op != op) {
+    warp.uniform = false;  // parts of the warp on their own, or a fault
+    check_against_waiting(me, block, warp, first);
   }
   warp.waiting |= own;
   me.wait = Wait::kWarp;

@@ -10,6 +10,7 @@ struct Fiber {
   void* stack_pointer = nullptr;  // of the switched-out fiber
   std::uintptr_t low = 0;         // stack: [low, low + size)
   std::size_t size = 0;
+  std::size_t offset = 0;      // of the first frame below the top
   void* context = nullptr;     // ucontext_t where there is no hand-written switch
   void* fake_stack = nullptr;  // AddressSanitizer's
 };

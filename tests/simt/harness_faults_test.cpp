@@ -179,6 +179,9 @@ TEST(SimtFaults, OneElementPastTheEnd) {
 }
 
 TEST(SimtFaults, MisalignedVector) {
+#if defined(__clang__) && __clang_major__ < 15
+  GTEST_SKIP() << "clang before 15 copies structures unseen";
+#endif
   DeviceVector<float> x(std::vector<float>(64, 1.0f)), y(64);
   auto* const whole = reinterpret_cast<float4*>(y.data());
   EXPECT_EQ(fault_of([&] {

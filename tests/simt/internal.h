@@ -82,7 +82,10 @@ struct Warp {
   unsigned existing = 0;  // lanes
   unsigned live = 0;      // not yet returned from the kernel
   unsigned waiting = 0;   // in a warp operation
-  Stamp synced = 0;       // last __syncwarp of all existing lanes
+  bool uniform = true;    // all of them in this one:
+  unsigned mask = 0;
+  WarpOp op = WarpOp::kSync;
+  Stamp synced = 0;  // last __syncwarp of all existing lanes
 };
 
 struct Block {

@@ -16,8 +16,10 @@
 //   divergence       __syncthreads not reached by all threads of the block from one place; lanes of one warp
 //                    in different warp operations; shuffles from lanes that do not take part
 //   deadlock         all threads wait, or spin without progress
-// What it does not see: accesses between streams (work runs in order of submission), local arrays (own stack),
-// tensor-core instructions, and anything about time.
+// What it does not see: whole structures copied by device code that clang before 15 compiled (it calls memcpy for
+// them, where others call the harness); a thread's accesses between its arrival at a cluster barrier and the last
+// arrival, which count as before the barrier; accesses between streams (work runs in order of submission); local arrays
+// (own stack); tensor-core instructions; anything about time.
 #pragma once
 
 #include <cstddef>
