@@ -30,6 +30,24 @@ add_library(emer_blas INTERFACE)
 target_link_libraries(emer_blas INTERFACE ${EMER_BLAS_LIBRARIES})
 target_include_directories(emer_blas SYSTEM INTERFACE ${EMER_OPENBLAS_INCLUDE} ${EMER_LAPACKE_INCLUDE})
 
+# Decoding of sound, archives, MIDI, and the CPU's convolutions: left out of the programs that travel, which compute
+# on prepared data. Sources that need them are compiled with EMER_WITH_AUDIO, EMER_WITH_ONEDNN.
+add_library(emer_audio_libraries INTERFACE)
+add_library(emer_onednn INTERFACE)
+if(NOT EMER_PORTABLE)
+  find_package(PkgConfig REQUIRED)
+  pkg_check_modules(EMER_FFMPEG REQUIRED IMPORTED_TARGET libavformat libavcodec libavutil)
+  pkg_check_modules(EMER_SOXR REQUIRED IMPORTED_TARGET soxr)
+  pkg_check_modules(EMER_ZIP REQUIRED IMPORTED_TARGET libzip)
+  pkg_check_modules(EMER_FLUIDSYNTH REQUIRED IMPORTED_TARGET fluidsynth)
+  target_link_libraries(emer_audio_libraries INTERFACE
+    PkgConfig::EMER_FFMPEG PkgConfig::EMER_SOXR PkgConfig::EMER_ZIP PkgConfig::EMER_FLUIDSYNTH)
+  target_compile_definitions(emer_audio_libraries INTERFACE EMER_WITH_AUDIO)
+  find_library(EMER_ONEDNN_LIBRARY dnnl REQUIRED)  # its CMake package asks for OpenCL
+  target_link_libraries(emer_onednn INTERFACE ${EMER_ONEDNN_LIBRARY})
+  target_compile_definitions(emer_onednn INTERFACE EMER_WITH_ONEDNN)
+endif()
+
 if(EMER_CUDA)
   find_package(CUDAToolkit REQUIRED)
 endif()

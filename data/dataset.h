@@ -22,6 +22,11 @@ struct Dataset {
   std::vector<std::string> titles;              // [N] "artist - title" where known, else empty
   std::vector<std::string> artists;             // [N] where known, else empty (grouped splits)
 
+  // Log-mel examples of a song's sound (kernels/log_mel.h): song i owns rows [patch_offset[i], patch_offset[i+1]).
+  std::vector<float> patches;              // [P, 96, 64], or empty
+  std::vector<std::int64_t> patch_offset;  // [N + 1] where there are patches, else empty
+
+  bool has_patches() const { return !patch_offset.empty(); }
   std::int64_t size() const { return static_cast<std::int64_t>(song_id.size()); }
   bool music_is_sequence() const { return music_steps > 0; }
   std::int64_t index_of(std::int64_t id) const;  // -1 where absent

@@ -1,0 +1,57 @@
+// layers/vggish.h - VGGish: log-mel patches [., 96, 64] to vectors [., dense.back()].
+//
+//   conv1, pool, conv2, pool, conv3_1, conv3_2, pool, conv4_1, conv4_2, pool (3x3 SAME, ReLU, 2x2 pools; kernels/conv_block.h)
+//   -> [6, 4, channels[5]] flattened in (time, mel, channel) order -> fc1 ReLU -> fc2 ReLU -> fc3, no activation.
+// Source: docs/vggish.md. Parameters, in this order: vggish.conv1, conv2, conv3_1, conv3_2, conv4_1, conv4_2 .weight
+// [out, 3, 3, in] .bias [out]; vggish.fc1, fc2, fc3 .weight [out, in] .bias [out].
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/context.h"
+#include "core/parameter.h"
+#include "kernels/conv_block.h"
+#include "layers/initialise.h"
+
+namespace emer {
+
+struct VggishConfig {
+  static constexpr int kFrames = 96, kBands = 64;
+  std::array<int, 6> channels = {64, 128, 256, 256, 512, 512};
+  std::array<int, 3> dense = {4096, 4096, 128};
+  // Patches whose activations are kept at once. A batch of more is gone through in pieces of so many; backward
+  // computes each piece's activations again (gradient checkpointing). 0: the whole batch is one piece.
+  int piece = 0;
+  // One for every block, or one for each.
+  std::array<ConvKernel, 6> kernels = {ConvKernel::kAuto, ConvKernel::kAuto, ConvKernel::kAuto,
+                                       ConvKernel::kAuto, ConvKernel::kAuto, ConvKernel::kAuto};
+};
+
+// Instantiated for float (all devices) and double (CPU, for checking).
+template <class Real>
+class Vggish {
+ public:
+  Vggish(Context& ctx, const VggishConfig& config);
+  ~Vggish();
+
+  void append_parameters(std::vector<InitialisedParameter<Real>*>& list);
+
+  // x [n, steps, 96, 64] and lengths [n] (each 1..steps; null: all `steps`) on the context's device; x and lengths
+  // must live until backward. Returns [n, steps, dense[2]], valid until the next forward; rows beyond a song's length
+  // are 0. On the CPU patches beyond it are skipped; on CUDA, where the host does not know the lengths, they are
+  // computed and cleared. keep: backward will follow.
+  const Real* forward(Context& ctx, int n, int steps, const Real* x, const std::int32_t* lengths, bool keep);
+  // dy [n, steps, dense[2]], ignored beyond the lengths. Parameter gradients accumulate; the input receives none.
+  void backward(Context& ctx, const Real* dy);
+
+  const VggishConfig& config() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace emer
