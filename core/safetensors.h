@@ -8,6 +8,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <iosfwd>
 #include <map>
 #include <span>
 #include <string>
@@ -58,7 +60,7 @@ class SafetensorsFile {
 // Collects arrays, then writes them at once through write_file_atomically. Names are listed in the order
 // added, their data lies by falling element size so that every array is aligned for readers that map the
 // file. Adding a name twice, names or metadata that are not UTF-8, or a shape that does not match the values
-// is a broken contract (EMER_CHECK). Data is copied by add().
+// is a broken contract (EMER_CHECK). Data is copied by add(), not by add_streamed().
 class SafetensorsWriter {
  public:
   void set_metadata(const std::string& key, const std::string& value);
@@ -70,6 +72,11 @@ class SafetensorsWriter {
            std::span<const std::int32_t> values);
   void add(const std::string& name, const std::vector<std::int64_t>& shape,
            std::span<const std::uint8_t> values);
+  // An array too large to hold twice: `put` is called while the file is written, and hands on exactly the bytes
+  // of that shape, in little-endian order, in as many pieces as it likes.
+  using Sink = std::function<void(const void* data, std::size_t bytes)>;
+  void add_streamed(const std::string& name, DType dtype, const std::vector<std::int64_t>& shape,
+                    std::function<void(const Sink&)> put);
   std::string serialise() const;
   void write(const std::string& path) const;
 
@@ -78,8 +85,12 @@ class SafetensorsWriter {
     std::string name;
     DType dtype;
     std::vector<std::int64_t> shape;
+    std::size_t size;  // in bytes
     std::string bytes;
+    std::function<void(const Sink&)> put;  // in place of `bytes`
   };
+  std::size_t checked_elements(const std::string& name, const std::vector<std::int64_t>& shape) const;
+  void put_all(std::ostream& out) const;
   void add_bytes(const std::string& name, DType dtype, const std::vector<std::int64_t>& shape,
                  const void* data, std::size_t elements);
   std::map<std::string, std::string> metadata_;

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <sstream>
 
 #include "core/check.h"
 #include "core/file.h"
@@ -45,7 +46,7 @@ std::string header_of(const std::map<std::string, std::string>& metadata, const 
   std::size_t offset = 0;
   for (const Entry* entry : data_order(entries)) {
     begin[entry->name] = offset;
-    offset += entry->bytes.size();
+    offset += entry->size;
   }
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
@@ -56,7 +57,7 @@ std::string header_of(const std::map<std::string, std::string>& metadata, const 
     nlohmann::ordered_json description;
     description["dtype"] = name_of(entry.dtype);
     description["shape"] = entry.shape;
-    description["data_offsets"] = {at, at + entry.bytes.size()};
+    description["data_offsets"] = {at, at + entry.size};
     object.push_back({entry.name, std::move(description)});
   }
   return framed(header.dump());
@@ -70,9 +71,8 @@ void SafetensorsWriter::set_metadata(const std::string& key, const std::string& 
   metadata_[key] = value;
 }
 
-void SafetensorsWriter::add_bytes(const std::string& name, DType dtype,
-                                  const std::vector<std::int64_t>& shape, const void* data,
-                                  std::size_t elements) {
+std::size_t SafetensorsWriter::checked_elements(const std::string& name,
+                                                const std::vector<std::int64_t>& shape) const {
   require_utf8(name, "tensor name");
   EMER_CHECK(name != "__metadata__", "safetensors: the tensor name '__metadata__' is reserved");
   std::size_t count = 1;
@@ -81,13 +81,28 @@ void SafetensorsWriter::add_bytes(const std::string& name, DType dtype,
     EMER_CHECK(!__builtin_mul_overflow(count, static_cast<std::size_t>(extent), &count),
                "safetensors: tensor {}: shape overflows", in_quotes(name));
   }
-  EMER_CHECK(count == elements, "safetensors: tensor {}: {} values for a shape of {}", in_quotes(name),
-             elements, count);
   for (const Entry& entry : entries_)
     EMER_CHECK(entry.name != name, "safetensors: tensor {} is added twice", in_quotes(name));
-  Entry entry{name, dtype, shape, std::string(elements * byte_size(dtype), '\0')};
-  if (elements > 0) std::memcpy(entry.bytes.data(), data, entry.bytes.size());
+  return count;
+}
+
+void SafetensorsWriter::add_bytes(const std::string& name, DType dtype,
+                                  const std::vector<std::int64_t>& shape, const void* data,
+                                  std::size_t elements) {
+  const std::size_t count = checked_elements(name, shape);
+  EMER_CHECK(count == elements, "safetensors: tensor {}: {} values for a shape of {}", in_quotes(name),
+             elements, count);
+  const std::size_t size = elements * byte_size(dtype);
+  Entry entry{name, dtype, shape, size, std::string(size, '\0'), {}};
+  if (elements > 0) std::memcpy(entry.bytes.data(), data, size);
   entries_.push_back(std::move(entry));
+}
+
+void SafetensorsWriter::add_streamed(const std::string& name, DType dtype,
+                                     const std::vector<std::int64_t>& shape,
+                                     std::function<void(const Sink&)> put) {
+  const std::size_t size = checked_elements(name, shape) * byte_size(dtype);
+  entries_.push_back({name, dtype, shape, size, {}, std::move(put)});
 }
 
 void SafetensorsWriter::add(const std::string& name, const std::vector<std::int64_t>& shape,
@@ -111,19 +126,32 @@ void SafetensorsWriter::add(const std::string& name, const std::vector<std::int6
   add_bytes(name, DType::kU8, shape, values.data(), values.size());
 }
 
+void SafetensorsWriter::put_all(std::ostream& out) const {
+  const std::string header = header_of(metadata_, entries_);
+  out.write(header.data(), static_cast<std::streamsize>(header.size()));
+  for (const Entry* entry : data_order(entries_)) {
+    if (!entry->put) {
+      out.write(entry->bytes.data(), static_cast<std::streamsize>(entry->size));
+      continue;
+    }
+    std::size_t streamed = 0;
+    entry->put([&](const void* data, std::size_t bytes) {
+      streamed += bytes;
+      out.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
+    });
+    EMER_CHECK(streamed == entry->size, "safetensors: tensor {}: {} bytes were streamed for {}",
+               in_quotes(entry->name), streamed, entry->size);
+  }
+}
+
 std::string SafetensorsWriter::serialise() const {
-  std::string bytes = header_of(metadata_, entries_);
-  for (const Entry* entry : data_order(entries_)) bytes += entry->bytes;
-  return bytes;
+  std::ostringstream out;
+  put_all(out);
+  return std::move(out).str();
 }
 
 void SafetensorsWriter::write(const std::string& path) const {
-  write_file_atomically(path, [this](std::ostream& out) {
-    const std::string header = header_of(metadata_, entries_);
-    out.write(header.data(), static_cast<std::streamsize>(header.size()));
-    for (const Entry* entry : data_order(entries_))
-      out.write(entry->bytes.data(), static_cast<std::streamsize>(entry->bytes.size()));
-  });
+  write_file_atomically(path, [this](std::ostream& out) { put_all(out); });
 }
 
 }  // namespace emer

@@ -45,6 +45,35 @@ void check_size(std::size_t got, std::int64_t songs, std::int64_t steps, std::in
                steps, width);
 }
 
+void check_patches(const Dataset& d, const std::string& label) {
+  if (!d.has_patches()) {
+    if (!d.patches.empty()) fail_input("{}: patches are there, but no patch_offset", label);
+    return;
+  }
+  if (d.patch_offset.size() != d.song_id.size() + 1)
+    fail_input("{}: patch_offset has {} entries for {} songs, must have one more than songs", label,
+               d.patch_offset.size(), d.song_id.size());
+  if (d.patch_offset[0] != 0) fail_input("{}: patch_offset starts with {}, not 0", label, d.patch_offset[0]);
+  for (std::size_t row = 0; row < d.song_id.size(); ++row)
+    if (d.patch_offset[row + 1] <= d.patch_offset[row])
+      fail_input("{}: song {} (row {}) owns patches {} to {}: every song needs at least one", label,
+                 d.song_id[row], row, d.patch_offset[row], d.patch_offset[row + 1]);
+  const auto patches = static_cast<std::int64_t>(d.patches.size()) / Dataset::kPatchValues;
+  if (d.patch_offset.back() != patches || d.patches.size() % Dataset::kPatchValues != 0)
+    fail_input("{}: patch_offset ends with {}, patches has {} values, which is {} patches of {} x {}", label,
+               d.patch_offset.back(), d.patches.size(), patches, Dataset::kPatchFrames, Dataset::kPatchBands);
+  const auto bad =
+      std::find_if(d.patches.begin(), d.patches.end(), [](float value) { return !std::isfinite(value); });
+  if (bad == d.patches.end()) return;
+  const std::int64_t at = bad - d.patches.begin();
+  const auto owner =
+      std::upper_bound(d.patch_offset.begin(), d.patch_offset.end(), at / Dataset::kPatchValues);
+  fail_input("{}: patch {} (song {}), frame {}, band {} is {}, not a finite number", label,
+             at / Dataset::kPatchValues,
+             d.song_id[static_cast<std::size_t>(owner - d.patch_offset.begin() - 1)],
+             at % Dataset::kPatchValues / Dataset::kPatchBands, at % Dataset::kPatchBands, *bad);
+}
+
 }  // namespace
 
 std::int64_t Dataset::index_of(std::int64_t id) const {
@@ -79,6 +108,7 @@ void validate(const Dataset& dataset, const std::string& label) {
   check_steps(dataset.emotion, dataset.emotion_length, dataset.emotion_steps, 2, dataset.song_id, "emotion",
               label);
 
+  check_patches(dataset, label);
   if (!dataset.titles.empty() && dataset.titles.size() != dataset.song_id.size())
     fail_input("{}: {} titles for {} songs", label, dataset.titles.size(), songs);
   if (!dataset.artists.empty() && dataset.artists.size() != dataset.song_id.size())

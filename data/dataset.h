@@ -23,6 +23,8 @@ struct Dataset {
   std::vector<std::string> artists;             // [N] where known, else empty (grouped splits)
 
   // Log-mel examples of a song's sound (kernels/log_mel.h): song i owns rows [patch_offset[i], patch_offset[i+1]).
+  static constexpr std::int64_t kPatchFrames = 96, kPatchBands = 64,
+                                kPatchValues = kPatchFrames * kPatchBands;
   std::vector<float> patches;              // [P, 96, 64], or empty
   std::vector<std::int64_t> patch_offset;  // [N + 1] where there are patches, else empty
 
@@ -33,15 +35,18 @@ struct Dataset {
 };
 
 // A file, or a set of shards named by any one of them or by the common NAME.safetensors. Checks every shape,
-// lengths, ascending unique ids, finite values, zero padding. A file without `music` (ratings alone) loads
-// with width 0. Shards may be numbered from 0 or from 1. Throws Error(kInput) with file, tensor and row.
+// lengths, ascending unique ids, finite values, zero padding. A file without `music` (ratings alone, or sound as
+// patches) loads with width 0; 16-bit patches are widened. Shards may be numbered from 0 or from 1. Throws Error(kInput) with file, tensor and row.
 Dataset load_dataset(const std::string& path);
 // The same of one file's bytes.
 Dataset parse_dataset(std::string bytes, const std::string& label);
 // Titles and artists travel as JSON arrays in the header's metadata. shard_songs > 0 splits into shards of at
-// most that many songs, numbered from 1. Each file is written atomically.
-void save_dataset(const Dataset& dataset, const std::string& path, std::int64_t shard_songs = 0);
-// Consistency of sizes, lengths, ids, finiteness, zero padding; `label` names the source in errors.
+// most that many songs, numbered from 1. kHalf rounds patches to the nearest float16; a value beyond its range is
+// an Error(kInput). Each file is written atomically.
+enum class PatchPrecision { kFloat, kHalf };
+void save_dataset(const Dataset& dataset, const std::string& path, std::int64_t shard_songs = 0,
+                  PatchPrecision precision = PatchPrecision::kFloat);
+// Consistency of sizes, lengths, ids, offsets, finiteness, zero padding; every song has a patch where one has. `label` names the source in errors.
 void validate(const Dataset& dataset, const std::string& label);
 
 // Per-feature mean and standard deviation over given songs (and their valid steps). deviation is 1 where a

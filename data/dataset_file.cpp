@@ -1,11 +1,14 @@
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <span>
 
 #include "core/check.h"
+#include "core/float16.h"
 #include "core/safetensors.h"
 #include "core/text.h"
 #include "data/dataset.h"
@@ -131,6 +134,10 @@ Dataset load_one(const SafetensorsFile& file) {
   d.emotion_steps = extent(emotion.shape[1], "emotion", label);
   d.emotion = file.read<float>("emotion", {songs, d.emotion_steps, 2});
   d.emotion_length = file.read<std::int32_t>("emotion_length", {songs});
+  if (file.find("patches") || file.find("patch_offset")) {
+    d.patch_offset = file.read<std::int64_t>("patch_offset", {songs + 1});
+    d.patches = file.read<float>("patches", {-1, Dataset::kPatchFrames, Dataset::kPatchBands});
+  }
   d.titles = string_array(d.metadata, "titles", songs, label);
   d.artists = string_array(d.metadata, "artists", songs, label);
   d.metadata.erase("titles");
@@ -154,6 +161,7 @@ void append(Dataset& whole, Dataset part, const std::string& label) {
     fail_input("{}: music of this shard has another shape than the first shard's", label);
   if (part.titles.empty() != whole.titles.empty() || part.artists.empty() != whole.artists.empty())
     fail_input("{}: titles or artists are in some shards only", label);
+  if (part.has_patches() != whole.has_patches()) fail_input("{}: patches are in some shards only", label);
   const int music_steps = std::max(whole.music_steps, part.music_steps);
   const int emotion_steps = std::max(whole.emotion_steps, part.emotion_steps);
   for (Dataset* d : {&whole, &part}) {
@@ -168,11 +176,57 @@ void append(Dataset& whole, Dataset part, const std::string& label) {
   join(whole.music_length, part.music_length);
   join(whole.emotion, part.emotion);
   join(whole.emotion_length, part.emotion_length);
+  if (whole.has_patches()) {
+    const std::int64_t before = whole.patch_offset.back();
+    for (std::size_t i = 1; i < part.patch_offset.size(); ++i)
+      whole.patch_offset.push_back(before + part.patch_offset[i]);
+    join(whole.patches, part.patches);
+  }
   join(whole.titles, part.titles);
   join(whole.artists, part.artists);
 }
 
-void save_rows(const Dataset& d, std::int64_t first, std::int64_t last, const std::string& path) {
+// Chunk by chunk: patches are gigabytes, which are not held twice.
+void put_half(const SafetensorsWriter::Sink& sink, std::span<const float> values) {
+  constexpr std::size_t kChunk = 1 << 16;
+  std::vector<std::uint16_t> chunk;
+  for (std::size_t at = 0; at < values.size(); at += kChunk) {
+    const auto part = values.subspan(at, std::min(kChunk, values.size() - at));
+    chunk.resize(part.size());
+    std::transform(part.begin(), part.end(), chunk.begin(), f16_from_float);
+    sink(chunk.data(), chunk.size() * sizeof(std::uint16_t));
+  }
+}
+
+void add_patches(SafetensorsWriter& writer, const Dataset& d, std::int64_t first, std::int64_t last,
+                 PatchPrecision precision) {
+  const auto row = [](std::int64_t i) { return static_cast<std::size_t>(i); };
+  const std::int64_t begin = d.patch_offset[row(first)], count = d.patch_offset[row(last)] - begin;
+  std::vector<std::int64_t> offset(d.patch_offset.begin() + first, d.patch_offset.begin() + last + 1);
+  for (std::int64_t& value : offset) value -= begin;
+  const auto values =
+      std::span(d.patches).subspan(row(begin * Dataset::kPatchValues), row(count * Dataset::kPatchValues));
+  const bool half = precision == PatchPrecision::kHalf;
+  writer.add_streamed("patches", half ? DType::kF16 : DType::kF32,
+                      {count, Dataset::kPatchFrames, Dataset::kPatchBands},
+                      [values, half](const SafetensorsWriter::Sink& sink) {
+                        if (half) return put_half(sink, values);
+                        sink(values.data(), values.size_bytes());
+                      });
+  writer.add("patch_offset", {last - first + 1}, offset);
+}
+
+void check_half_range(const Dataset& d, const std::string& label) {
+  constexpr float kLargest = 65504;
+  const auto bad = std::find_if(d.patches.begin(), d.patches.end(),
+                                [](float value) { return std::abs(value) > kLargest; });
+  if (bad != d.patches.end())
+    fail_input("{}: patch {} holds {}, beyond the {} of float16: write float32 patches", label,
+               (bad - d.patches.begin()) / Dataset::kPatchValues, *bad, kLargest);
+}
+
+void save_rows(const Dataset& d, std::int64_t first, std::int64_t last, PatchPrecision precision,
+               const std::string& path) {
   const std::int64_t songs = last - first;
   const auto part = [&](const auto& values, std::int64_t per_song) {
     return std::span(values).subspan(static_cast<std::size_t>(first * per_song),
@@ -199,7 +253,18 @@ void save_rows(const Dataset& d, std::int64_t first, std::int64_t last, const st
   }
   writer.add("emotion", {songs, d.emotion_steps, 2}, part(d.emotion, std::int64_t{d.emotion_steps} * 2));
   writer.add("emotion_length", {songs}, part(d.emotion_length, 1));
+  if (d.has_patches()) add_patches(writer, d, first, last, precision);
   writer.write(path);
+}
+
+// What the patches of all shards will take, going by the first: growing step by step would hold them three times.
+std::size_t expected_patch_values(const Dataset& first, const std::vector<std::string>& files) {
+  std::error_code ignored;
+  double all = 0;
+  for (const std::string& file : files) all += static_cast<double>(fs::file_size(file, ignored));
+  const auto one = static_cast<double>(fs::file_size(files.front(), ignored));
+  const double ratio = one > 0 ? all / one : 1.0;
+  return static_cast<std::size_t>(std::min(static_cast<double>(first.patches.size()) * ratio, all / 2));
 }
 
 }  // namespace
@@ -207,6 +272,7 @@ void save_rows(const Dataset& d, std::int64_t first, std::int64_t last, const st
 Dataset load_dataset(const std::string& path) {
   const std::vector<std::string> files = files_of(path);
   Dataset whole = load_one(SafetensorsFile::open(files.front()));
+  if (files.size() > 1 && whole.has_patches()) whole.patches.reserve(expected_patch_values(whole, files));
   for (std::size_t i = 1; i < files.size(); ++i)
     append(whole, load_one(SafetensorsFile::open(files[i])), files[i]);
   if (files.size() > 1) validate(whole, path);
@@ -217,17 +283,19 @@ Dataset parse_dataset(std::string bytes, const std::string& label) {
   return load_one(SafetensorsFile::parse(std::move(bytes), label));
 }
 
-void save_dataset(const Dataset& dataset, const std::string& path, std::int64_t shard_songs) {
+void save_dataset(const Dataset& dataset, const std::string& path, std::int64_t shard_songs,
+                  PatchPrecision precision) {
   validate(dataset, path);
+  if (precision == PatchPrecision::kHalf) check_half_range(dataset, path);
   const std::int64_t songs = dataset.size();
-  if (shard_songs <= 0 || songs <= shard_songs) return save_rows(dataset, 0, songs, path);
+  if (shard_songs <= 0 || songs <= shard_songs) return save_rows(dataset, 0, songs, precision, path);
   const fs::path target(path);
   std::string stem = target.filename().string();
   if (stem.ends_with(kExtension)) stem.resize(stem.size() - std::string(kExtension).size());
   const std::int64_t count = (songs + shard_songs - 1) / shard_songs;
   if (count > 99999) fail_usage("{}: {} shards, at most 99999: take more songs a shard", path, count);
   for (std::int64_t i = 0; i < count; ++i)
-    save_rows(dataset, i * shard_songs, std::min(songs, (i + 1) * shard_songs),
+    save_rows(dataset, i * shard_songs, std::min(songs, (i + 1) * shard_songs), precision,
               shard_path(target.parent_path(), stem, static_cast<int>(i + 1), static_cast<int>(count)));
 }
 

@@ -13,6 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     FUZZ_CHECK(d.size() > 0);
     for (std::int64_t row = 0; row < d.size(); ++row)
       FUZZ_CHECK(d.index_of(d.song_id[static_cast<std::size_t>(row)]) == row);
+    if (d.has_patches())
+      FUZZ_CHECK(d.patches.size() == static_cast<std::size_t>(d.patch_offset.back() * Dataset::kPatchValues));
     fuzz::expect_clean([&] {
       const Split split = make_split(d, {});
       FUZZ_CHECK(static_cast<std::int64_t>(split.train.size() + split.test.size()) == d.size());

@@ -64,7 +64,7 @@ write("npy", "cycle", object_array(b"]q\1h\1a"))
 write("npy", "shared", object_array(b"](K\1K\2eq\1](h\1h\1eq\2](h\2h\2h\2e"))
 
 
-def dataset(metadata, shape, steps=2):
+def dataset(metadata, shape, steps=2, patches=None, half=False):
     songs = shape[0]
     at, header, data = 0, {"__metadata__": {"format": "emer-dataset-1", "name": "x", **metadata}}, b""
     def add(name, dtype, extents, payload):
@@ -81,6 +81,9 @@ def dataset(metadata, shape, steps=2):
             add("music_length", "I32", [songs], struct.pack(f"<{songs}i", *[shape[1]] * songs))
     add("emotion", "F32", [songs, steps, 2], struct.pack(f"<{songs * steps * 2}f", *[.5] * (songs * steps * 2)))
     add("emotion_length", "I32", [songs], struct.pack(f"<{songs}i", *[steps] * songs))
+    if patches is not None:
+        add("patches", "F16" if half else "F32", [patches[-1], 96, 64], bytes(patches[-1] * 6144 * (2 if half else 4)))
+        add("patch_offset", "I64", [len(patches)], struct.pack(f"<{len(patches)}q", *patches))
     return safetensors(header, data)
 
 
@@ -90,6 +93,8 @@ write("dataset", "ratings", dataset({}, [2]))
 write("dataset", "names", dataset({"titles": '["a","b","c"]', "artists": '["x","x","y"]'}, [3, 1]))
 write("dataset", "few_titles", dataset({"titles": '["a"]'}, [3, 1]))
 write("dataset", "odd_format", dataset({"format": "two\nlines"}, [3, 1]))
+write("dataset", "patches", dataset({}, [2], patches=[0, 1, 2], half=True))
+write("dataset", "patchless_song", dataset({}, [2], patches=[0, 1, 1], half=True))
 write("dataset", "no_steps", dataset({}, [3, 1], steps=0))
 
 write("split", "good", b'{"method":"sklearn","seed":9999,"train":[3,1],"validation":[2],"test":[5]}')
