@@ -1,0 +1,43 @@
+#include "kernels/conv_block.h"
+
+#include "core/check.h"
+#include "kernels/dispatch.h"
+
+namespace emer {
+
+namespace {
+void check_shape(const ConvShape& s) {
+  EMER_CHECK(s.n >= 1 && s.height >= 1 && s.width >= 1 && s.in >= 1 && s.out >= 1,
+             "conv block: sizes n {}, height {}, width {}, in {}, out {} must be at least 1", s.n, s.height,
+             s.width, s.in, s.out);
+  EMER_CHECK(!s.pool || (s.height % 2 == 0 && s.width % 2 == 0),
+             "conv block: height {} and width {} must be even for the pool", s.height, s.width);
+}
+}  // namespace
+
+template <class Real, class Stored>
+void conv_block_forward(Context& ctx, const ConvBlockForward<Real, Stored>& a) {
+  check_shape(a.shape);
+  EMER_CHECK(a.x && a.weight && a.bias && a.y, "conv block: null argument");
+  EMER_CHECK(a.x != a.y, "conv block: y aliases x");
+  dispatch_cpu_only(ctx, "conv block", [&] { cpu::conv_block_forward(ctx, a); });
+}
+
+template <class Real, class Stored>
+void conv_block_backward(Context& ctx, const ConvBlockBackward<Real, Stored>& a) {
+  check_shape(a.shape);
+  EMER_CHECK(a.x && a.weight && a.y && a.dy && a.d_weight && a.d_bias, "conv block backward: null argument");
+  EMER_CHECK(a.argmax || !a.shape.pool, "conv block backward: the places of the pool's maxima are null");
+  EMER_CHECK(!a.dx || (a.dx != a.x && a.dx != a.y && a.dx != a.dy),
+             "conv block backward: dx aliases an input");
+  dispatch_cpu_only(ctx, "conv block backward", [&] { cpu::conv_block_backward(ctx, a); });
+}
+
+template void conv_block_forward(Context&, const ConvBlockForward<float>&);
+template void conv_block_forward(Context&, const ConvBlockForward<double>&);
+template void conv_block_forward(Context&, const ConvBlockForward<float, BFloat16>&);
+template void conv_block_backward(Context&, const ConvBlockBackward<float>&);
+template void conv_block_backward(Context&, const ConvBlockBackward<double>&);
+template void conv_block_backward(Context&, const ConvBlockBackward<float, BFloat16>&);
+
+}  // namespace emer
