@@ -119,3 +119,51 @@ write("importers", "ids", b"i1\n2\n3\n")
 header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2, 2), }"
 write("importers", "array", b"a\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header + b"\n" +
       struct.pack("<8f", 1, 2, 3, 4, 5, 6, 1e-5, 1e-5))
+
+
+def chunk(name, payload):
+    return name + struct.pack("<I", len(payload)) + payload + b"\0" * (len(payload) % 2)
+
+
+def wav(kind, channels, rate, bits, payload):
+    frame = channels * bits // 8
+    body = b"WAVE" + chunk(b"fmt ", struct.pack("<HHIIHH", kind, channels, rate, rate * frame, frame, bits))
+    return chunk(b"RIFF", body + chunk(b"data", payload))
+
+
+# The encoded files beside these (mp3, flac, ogg, m4a) are 0.1 s of a tone through encode_sound of bench/sound_files.h.
+ramp = list(range(-500, 500))
+write("decode_audio", "pcm16.wav", wav(1, 2, 22050, 16, struct.pack("<1000h", *ramp)))
+write("decode_audio", "pcm8.wav", wav(1, 1, 8000, 8, bytes(i % 256 for i in range(900))))
+write("decode_audio", "pcm24.wav", wav(1, 6, 48000, 24, b"\1\2\3" * 300))
+write("decode_audio", "float.wav", wav(3, 1, 44100, 32, struct.pack("<1000f", *[i / 400 for i in ramp])))
+write("decode_audio", "adpcm.wav", wav(2, 1, 22050, 4, bytes(range(256)) * 4))
+write("decode_audio", "empty.wav", wav(1, 1, 16000, 16, b""))
+write("decode_audio", "text.mp3", b"What a song this is.\n" * 50)
+write("decode_audio", "playlist", b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n/etc/hostname\n")
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def pcm(samples, **facts):
+    payload = struct.pack(f"<{len(samples)}h", *samples)
+    header = {"channels": 2, "crc32c": crc32c(payload), "decoder": "@DECODER@", "frames": len(samples) // 2,
+              "rate": 44100, "source": "abc", "warning": "", **facts}
+    text = json.dumps(header).encode()
+    return b"EMERPCM1" + struct.pack("<Q", len(text)) + text + payload
+
+
+write("pcm_cache", "good", pcm(ramp))
+write("pcm_cache", "warned", pcm([1, 2], warning="the sound ends early"))
+write("pcm_cache", "foreign", pcm(ramp, source="other"))
+write("pcm_cache", "more_frames", pcm(ramp, frames=2**62))
+write("pcm_cache", "no_channels", pcm(ramp, channels=0))
+write("pcm_cache", "texts", pcm(ramp, rate="fast"))
+write("pcm_cache", "long_header", b"EMERPCM1" + struct.pack("<Q", 2**63) + b"{}")
