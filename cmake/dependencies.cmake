@@ -40,8 +40,10 @@ if(NOT EMER_PORTABLE)
   pkg_check_modules(EMER_SOXR REQUIRED IMPORTED_TARGET soxr)
   pkg_check_modules(EMER_ZIP REQUIRED IMPORTED_TARGET libzip)
   pkg_check_modules(EMER_FLUIDSYNTH REQUIRED IMPORTED_TARGET fluidsynth)
+  pkg_check_modules(EMER_ZLIB REQUIRED IMPORTED_TARGET zlib)
   target_link_libraries(emer_audio_libraries INTERFACE
-    PkgConfig::EMER_FFMPEG PkgConfig::EMER_SOXR PkgConfig::EMER_ZIP PkgConfig::EMER_FLUIDSYNTH)
+    PkgConfig::EMER_FFMPEG PkgConfig::EMER_SOXR PkgConfig::EMER_ZIP PkgConfig::EMER_FLUIDSYNTH
+    PkgConfig::EMER_ZLIB)
   target_compile_definitions(emer_audio_libraries INTERFACE EMER_WITH_AUDIO)
   find_library(EMER_ONEDNN_LIBRARY dnnl REQUIRED)  # its CMake package asks for OpenCL
   target_link_libraries(emer_onednn INTERFACE ${EMER_ONEDNN_LIBRARY})

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Writes the first inputs of the fuzz targets into corpus/: good files and known bad ones."""
+import gzip
 import json
 import pathlib
 import struct
@@ -167,3 +168,29 @@ write("pcm_cache", "more_frames", pcm(ramp, frames=2**62))
 write("pcm_cache", "no_channels", pcm(ramp, channels=0))
 write("pcm_cache", "texts", pcm(ramp, rate="fast"))
 write("pcm_cache", "long_header", b"EMERPCM1" + struct.pack("<Q", 2**63) + b"{}")
+
+
+def midi(form, division, *tracks):
+    chunks = b"".join(b"MTrk" + struct.pack(">I", len(track)) + track for track in tracks)
+    return b"MThd" + struct.pack(">IHHH", 6, form, len(tracks), division) + chunks
+
+
+end = b"\x00\xff\x2f\x00"
+tempos = b"\x00\xff\x51\x03\x07\xa1\x20\x83\x00\xff\x51\x03\x03\xd0\x90\x00\xff\x58\x04\x03\x02\x18\x08" + end
+notes = b"\x00\xc0\x05\x00\x90\x3c\x64\x60\x3c\x00\x00\x3e\x64\x83\x60\x80\x3e\x40\x00\xf0\x02\x01\xf7" + end
+write("midi", "two_tracks", midi(1, 96, tempos, notes))
+write("midi", "one_track", midi(0, 480, notes))
+write("midi", "smpte", midi(0, 0xE728, notes))
+write("midi", "format_2", midi(2, 96, notes))
+write("midi", "odd_measures", midi(0, 1, b"\x00\xff\x58\x04\x01\x07\x18\x08\x8f\xff\x7f\xff\x58\x04\x07\x03\x18\x08" + end))
+write("midi", "long", midi(0, 32767, b"\xff\xff\xff\x7f\x90\x3c\x64" + end))
+write("midi", "no_end", midi(1, 96, notes[:-4], notes))
+
+raw = {"annotations": {"piece0_1": {"valence": [.5, None, -1, 1], "arousal": [0, 1, 0, .25]},
+                       "piece0_2": {"valence": [.25, 0], "arousal": [0, .5, 1, 0, 1]},
+                       "piece1_1": {"valence": [0], "arousal": [1]}, "piece2_1": {"valence": [0], "arousal": [1]}},
+       "pieces": {"piece0": {"midi": "S_P_G_a.mid", "measures": 4}, "piece1": {"midi": "b.mid", "measures": 1}}}
+write("vgmidi", "raw", json.dumps(raw).encode())
+write("vgmidi", "packed", gzip.compress(json.dumps(raw).encode(), mtime=0))
+write("vgmidi", "many_measures", json.dumps(raw).replace('"measures": 4', '"measures": 100000').encode())
+write("vgmidi", "not_packed", b"\x1f\x8b\x08\x00")
