@@ -79,6 +79,13 @@ TEST(VectorMath, StaysWithinFourUlp) {
                 [](double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }, &at),
             4)
       << at;
+  std::vector<float> normal;
+  for (double x = 1.2e-38; x < 3.4e38; x *= 1.0007) normal.push_back(static_cast<float>(x));
+  EXPECT_LE(
+      worst_ulp(
+          normal, [](float x) { return cpu::log_normal(x); }, [](double x) { return std::log(x); }, &at),
+      4)
+      << at;
 }
 
 TEST(VectorMath, EndsOfTheRange) {
@@ -90,7 +97,10 @@ TEST(VectorMath, EndsOfTheRange) {
   EXPECT_LT(cpu::softplus(-1e30f), 2e-38f);
   EXPECT_EQ(cpu::softplus_slope(1e30f), 1.0f);
   EXPECT_EQ(cpu::softplus_slope(0.0f), 0.0f);
-  for (const float v : {cpu::sigmoid(kNaN), cpu::tanh(kNaN), cpu::softplus(kNaN), cpu::softplus_slope(kNaN)})
+  EXPECT_EQ(cpu::log_normal(kInfinity), kInfinity);
+  EXPECT_EQ(cpu::log_normal(1.0f), 0.0f);
+  for (const float v : {cpu::sigmoid(kNaN), cpu::tanh(kNaN), cpu::softplus(kNaN), cpu::softplus_slope(kNaN),
+                        cpu::log_normal(kNaN)})
     EXPECT_TRUE(std::isnan(v));
 }
 
