@@ -20,7 +20,8 @@ void conv_block_forward(Context& ctx, const ConvBlockForward<Real, Stored>& a) {
   check_shape(a.shape);
   EMER_CHECK(a.x && a.weight && a.bias && a.y, "conv block: null argument");
   EMER_CHECK(a.x != a.y, "conv block: y aliases x");
-  dispatch_cpu_only(ctx, "conv block", [&] { cpu::conv_block_forward(ctx, a); });
+  dispatch<Real>(
+      ctx, "conv block", [&] { cpu::conv_block_forward(ctx, a); }, [&] { cuda::conv_block_forward(ctx, a); });
 }
 
 template <class Real, class Stored>
@@ -30,7 +31,33 @@ void conv_block_backward(Context& ctx, const ConvBlockBackward<Real, Stored>& a)
   EMER_CHECK(a.argmax || !a.shape.pool, "conv block backward: the places of the pool's maxima are null");
   EMER_CHECK(!a.dx || (a.dx != a.x && a.dx != a.y && a.dx != a.dy),
              "conv block backward: dx aliases an input");
-  dispatch_cpu_only(ctx, "conv block backward", [&] { cpu::conv_block_backward(ctx, a); });
+  dispatch<Real>(
+      ctx, "conv block backward", [&] { cpu::conv_block_backward(ctx, a); },
+      [&] { cuda::conv_block_backward(ctx, a); });
+}
+
+const char* name_of(ConvKernel kernel) {
+  switch (kernel) {
+    case ConvKernel::kAuto:
+      return "auto";
+    case ConvKernel::kPlain:
+      return "plain";
+    case ConvKernel::kMma:
+      return "mma";
+    case ConvKernel::kHopper:
+      return "hopper";
+    case ConvKernel::kCudnn:
+      return "cudnn";
+  }
+  return "";
+}
+
+std::string conv_kernel_refusal(Context& ctx, const ConvShape& shape, ConvKernel kernel, bool stored_bf16) {
+  check_shape(shape);
+  if constexpr (kWithCuda) {
+    if (ctx.on_cuda()) return cuda::conv_kernel_refusal(ctx, shape, kernel, stored_bf16);
+  }
+  return {};
 }
 
 template void conv_block_forward(Context&, const ConvBlockForward<float>&);

@@ -17,6 +17,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "core/bfloat16.h"
 #include "core/context.h"
@@ -77,6 +78,12 @@ void conv_block_forward(Context& ctx, const ConvBlockForward<Real, Stored>& args
 template <class Real, class Stored = Real>
 void conv_block_backward(Context& ctx, const ConvBlockBackward<Real, Stored>& args);
 
+// Why `kernel` cannot take blocks of this shape, of BFloat16 arrays or of float ones at ctx.precision(), where ctx is;
+// empty where it can. The CPU, which has one implementation, takes any.
+std::string conv_kernel_refusal(Context& ctx, const ConvShape& shape, ConvKernel kernel, bool stored_bf16);
+// "auto", "plain", "mma", "hopper", "cudnn".
+const char* name_of(ConvKernel kernel);
+
 namespace cpu {
 template <class Real, class Stored>
 void conv_block_forward(Context& ctx, const ConvBlockForward<Real, Stored>& args);
@@ -89,6 +96,7 @@ template <class Real, class Stored>
 void conv_block_forward(Context& ctx, const ConvBlockForward<Real, Stored>& args);
 template <class Real, class Stored>
 void conv_block_backward(Context& ctx, const ConvBlockBackward<Real, Stored>& args);
+std::string conv_kernel_refusal(Context& ctx, const ConvShape& shape, ConvKernel kernel, bool stored_bf16);
 }  // namespace cuda
 
 }  // namespace emer
