@@ -10,9 +10,11 @@ namespace emer {
 
 namespace {
 
-std::vector<double> glorot_uniform(std::int64_t out, std::int64_t in, RandomStream& random) {
-  const double limit = std::sqrt(6.0 / static_cast<double>(in + out));
-  std::vector<double> values(static_cast<std::size_t>(out * in));
+// shape: [out, in] or [out, rows, columns, in].
+std::vector<double> glorot_uniform(const Shape& shape, RandomStream& random) {
+  const std::int64_t count = element_count(shape), places = count / (shape.front() * shape.back());
+  const double limit = std::sqrt(6.0 / static_cast<double>(places * (shape.front() + shape.back())));
+  std::vector<double> values(static_cast<std::size_t>(count));
   for (double& v : values) v = random.uniform(-limit, limit);
   return values;
 }
@@ -37,10 +39,11 @@ template <class Real>
 void initialise(Context& ctx, Initial initial, Parameter<Real>& parameter, RandomStream random) {
   if (initial == Initial::kZero) return parameter.value.zero(ctx);
   const Shape& shape = parameter.value.shape();
-  EMER_CHECK(shape.size() == 2, "initialise: {} is not a matrix", parameter.name);
-  const std::vector<double> values = initial == Initial::kOrthogonal
-                                         ? orthogonal(shape[0], shape[1], random)
-                                         : glorot_uniform(shape[0], shape[1], random);
+  const bool is_orthogonal = initial == Initial::kOrthogonal;
+  EMER_CHECK(shape.size() == 2 || (shape.size() == 4 && !is_orthogonal), "initialise: {} has {} axes",
+             parameter.name, shape.size());
+  const std::vector<double> values =
+      is_orthogonal ? orthogonal(shape[0], shape[1], random) : glorot_uniform(shape, random);
   const std::vector<Real> cast(values.begin(), values.end());
   parameter.value.from_host(ctx, cast);
 }

@@ -20,7 +20,7 @@ struct InitialisedParameter {
 };
 
 // kGlorotUniform, for a weight [out, in]: uniform in +-sqrt(6 / (in + out)) (Glorot and Bengio, AISTATS
-// 2010). The three gates of a GRU share one array, whose `out` is 3H, as in Keras. kOrthogonal, for [rows,
+// 2010); for a convolution's [out, rows, columns, in] both widths count times rows * columns, as in Keras. The three gates of a GRU share one array, whose `out` is 3H, as in Keras. kOrthogonal, for [rows,
 // columns] with rows >= columns: columns orthonormal, uniformly distributed: Q of the QR factorisation of a
 // normal matrix with R's diagonal made positive (Saxe et al., 2013; Mezzadri, 2007).
 template <class Real>
