@@ -1,10 +1,13 @@
 #include "data/deam.h"
 
 #include <algorithm>
-#include <filesystem>
+#include <optional>
+#include <utility>
 
 #include "core/check.h"
+#include "data/archive.h"
 #include "data/input_files.h"
+#include "data/published.h"
 #include "data/suspicions.h"
 #include "data/tables.h"
 
@@ -79,16 +82,20 @@ std::pair<int, int> name_positions(const std::string& label) {
 
 }  // namespace
 
-ImportResult import_deam(const DeamTables& tables, const DeamOptions& options) {
+namespace {
+
+void check(const DeamOptions& options) {
   if (options.steps < 0) fail_usage("deam: steps {} is negative; 0 keeps all ratings", options.steps);
+}
+
+ImportResult import_ratings(WideRatings valence, const WideRatings& arousal, const DeamTables& tables,
+                            const DeamOptions& options) {
   ImportResult result;
-  WideRatings valence = read_wide_ratings(tables.valence);
-  const WideRatings arousal = read_wide_ratings(tables.arousal);
   if (options.released_short_valence) copy_arousal_over_odd_lengths(valence, arousal, result.report);
   const RatingTable ratings = pair_ratings(valence, arousal, options.steps, result.report);
-  const FeatureTable features = read_features(tables.features);
+  const FeatureTable features = tables.has_features ? read_features(tables.features) : FeatureTable();
   Dataset& d = result.dataset;
-  d = join(ratings, &features, result.report);
+  d = join(ratings, tables.has_features ? &features : nullptr, result.report, options.sound_follows);
   warn_about_scale(d, -1, 1, result.report);
   if (!tables.statics.empty()) warn_about_swapped_statics(d, read_statics(tables.statics), result.report);
   if (!tables.metadata.empty()) {
@@ -109,26 +116,32 @@ ImportResult import_deam(const DeamTables& tables, const DeamOptions& options) {
   d.metadata["rate"] = "2 Hz from 15 s";
   d.metadata["steps"] = std::to_string(options.steps);
   d.metadata["deam_short_valence"] = options.released_short_valence ? "released" : "textbook";
+  d.metadata["ratings"] = options.per_rater ? "per_rater" : "averaged";
+  if (options.per_rater) d.metadata["rater_mean"] = name_of(options.rater_mean);
   return result;
 }
 
-namespace {
-
 // Asked for, both tables must be there; otherwise the release has them beside the dynamic ratings, and what is
 // there is looked at: they serve warnings alone.
-void read_static_tables(const DeamPaths& paths, InputFiles& files, DeamTables& tables,
-                        std::vector<std::string>& warnings) {
+void read_static_tables(const DeamPaths& paths, const FileTree& annotations, const FileTree* metadata,
+                        InputFiles& files, DeamTables& tables, std::vector<std::string>& warnings) {
+  const std::optional<FileTree> asked =
+      paths.statics.empty() ? std::nullopt : std::optional(FileTree::open(paths.statics));
   for (const char* name :
        {"static_annotations_averaged_songs_1_2000.csv", "static_annotations_averaged_songs_2000_2058.csv"}) {
-    if (!paths.statics.empty()) {
-      tables.statics.push_back(files.csv(find_one_below(paths.statics, name, name)));
+    if (asked) {
+      tables.statics.push_back(files.csv(*asked, asked->find_one(name, name)));
       continue;
     }
-    std::vector<std::string> found = find_below(paths.annotations, name);
-    if (found.empty() && !paths.metadata.empty()) found = find_below(paths.metadata, name);
+    const FileTree* tree = &annotations;
+    std::vector<std::string> found = tree->find(name);
+    if (found.empty() && metadata != nullptr) {
+      tree = metadata;
+      found = tree->find(name);
+    }
     if (found.empty()) continue;
     try {
-      CsvTable table = files.csv(found.front());
+      CsvTable table = files.csv(*tree, found.front());
       static_cast<void>(read_statics({table}));
       tables.statics.push_back(std::move(table));
     } catch (const Error& error) {
@@ -137,44 +150,68 @@ void read_static_tables(const DeamPaths& paths, InputFiles& files, DeamTables& t
   }
 }
 
+// Titles are a comfort: a spoilt table costs them, not the data set.
+void read_metadata(const FileTree& metadata, InputFiles& files, DeamTables& tables,
+                   std::vector<std::string>& warnings) {
+  for (const char* year : {"2013", "2014", "2015"}) {
+    const std::string name = fmt::format("metadata_{}.csv", year);
+    const std::vector<std::string> found = metadata.find(name);
+    if (found.empty()) {
+      warnings.push_back(fmt::format("{}: there is no {}", metadata.label(), name));
+      continue;
+    }
+    try {
+      tables.metadata.push_back(files.csv(metadata, found.front()));
+    } catch (const Error& error) {
+      warnings.push_back(fmt::format("no titles from this table: {}", error.what()));
+    }
+  }
+}
+
 }  // namespace
 
+ImportResult import_deam(const DeamTables& tables, const DeamOptions& options) {
+  check(options);
+  return import_ratings(read_wide_ratings(tables.valence), read_wide_ratings(tables.arousal), tables,
+                        options);
+}
+
 ImportResult prepare_deam(const DeamPaths& paths, const DeamOptions& options) {
+  check(options);
   InputFiles files;
-  const auto dynamic = [&](const std::string& name) {
-    const std::filesystem::path direct = std::filesystem::path(paths.annotations) / name;
-    std::error_code ignored;
-    if (std::filesystem::exists(direct, ignored)) return direct.string();
-    return find_one_below(
-        paths.annotations, name, "the averaged dynamic " + name, [](const std::string& path) {
-          const std::string parent = std::filesystem::path(path).parent_path().generic_string();
-          return parent.ends_with("annotations averaged per song/dynamic (per second annotations)");
+  const FileTree annotations = FileTree::open(paths.annotations);
+  const std::optional<FileTree> metadata =
+      paths.metadata.empty() ? std::nullopt : std::optional(FileTree::open(paths.metadata));
+  ImportReport first;
+  compare_with_published(annotations, "DEAM_Annotations.zip", first);
+  if (metadata) compare_with_published(*metadata, "metadata.zip", first);
+
+  const auto averaged = [&](const std::string& name) {
+    if (annotations.kind() != FileTree::Kind::kFile && annotations.contains(name))
+      return read_wide_ratings(files.csv(annotations, name));
+    const std::string file =
+        annotations.find_one(name, "the averaged dynamic " + name, [&](const std::string& path) {
+          return path.ends_with("annotations averaged per song/dynamic (per second annotations)/" + name);
         });
+    return read_wide_ratings(files.csv(annotations, file));
   };
+  const auto dimension = [&](const std::string& name) {
+    return options.per_rater ? read_rater_ratings(annotations, name, options.rater_mean, files, first)
+                             : averaged(name + ".csv");
+  };
+  const WideRatings arousal = dimension("arousal");
+  WideRatings valence = dimension("valence");
   DeamTables tables;
-  tables.arousal = files.csv(dynamic("arousal.csv"));
-  tables.valence = files.csv(dynamic("valence.csv"));
-  tables.features = files.csv(paths.features);
-  std::vector<std::string> warnings;
-  read_static_tables(paths, files, tables, warnings);
-  if (!paths.metadata.empty())
-    for (const char* year : {"2013", "2014", "2015"}) {
-      const std::string name = fmt::format("metadata_{}.csv", year);
-      const std::vector<std::string> found = find_below(paths.metadata, name);
-      if (found.empty()) {
-        warnings.push_back(fmt::format("{}: no {} below this folder", paths.metadata, name));
-        continue;
-      }
-      // Titles are a comfort: a spoilt table costs them, not the data set.
-      try {
-        tables.metadata.push_back(files.csv(found.front()));
-      } catch (const Error& error) {
-        warnings.push_back(fmt::format("no titles from this table: {}", error.what()));
-      }
-    }
-  ImportResult result = import_deam(tables, options);
-  result.report.warnings.insert(result.report.warnings.end(), warnings.begin(), warnings.end());
-  files.describe(result.dataset, "deam", "DEAM, averaged dynamic annotations", "feature table");
+  tables.has_features = !paths.features.empty();
+  if (tables.has_features) tables.features = files.csv(paths.features);
+  read_static_tables(paths, annotations, metadata ? &*metadata : nullptr, files, tables, first.warnings);
+  if (metadata) read_metadata(*metadata, files, tables, first.warnings);
+  ImportResult result = import_ratings(std::move(valence), arousal, tables, options);
+  result.report.append_remarks(first);
+  files.describe(result.dataset, "deam",
+                 options.per_rater ? "DEAM, dynamic annotations of single raters, averaged"
+                                   : "DEAM, averaged dynamic annotations",
+                 "feature table");
   return result;
 }
 

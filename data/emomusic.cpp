@@ -1,7 +1,9 @@
 #include "data/emomusic.h"
 
 #include "core/check.h"
+#include "data/archive.h"
 #include "data/input_files.h"
+#include "data/published.h"
 #include "data/suspicions.h"
 #include "data/tables.h"
 
@@ -14,7 +16,7 @@ ImportResult import_emomusic(const EmomusicTables& tables, const EmomusicOptions
                                            read_wide_ratings(tables.arousal), options.steps, result.report);
   const FeatureTable features = tables.has_features ? read_features(tables.features) : FeatureTable();
   Dataset& d = result.dataset;
-  d = join(ratings, tables.has_features ? &features : nullptr, result.report);
+  d = join(ratings, tables.has_features ? &features : nullptr, result.report, options.sound_follows);
   warn_about_scale(d, -1, 1, result.report);
   if (tables.has_names) set_names(d, read_song_names(tables.names, 2, 3, result.report));
   d.metadata["emotion_range"] = "-1..1";
@@ -25,8 +27,9 @@ ImportResult import_emomusic(const EmomusicTables& tables, const EmomusicOptions
 
 ImportResult prepare_emomusic(const EmomusicPaths& paths, const EmomusicOptions& options) {
   InputFiles files;
+  const FileTree annotations = FileTree::open(paths.annotations);
   const auto find = [&](const char* name) {
-    return files.csv(find_one_below(paths.annotations, name, name));
+    return files.csv(annotations, annotations.find_one(name, name));
   };
   EmomusicTables tables;
   tables.arousal = find("arousal_cont_average.csv");
@@ -34,20 +37,21 @@ ImportResult prepare_emomusic(const EmomusicPaths& paths, const EmomusicOptions&
   tables.has_features = !paths.features.empty();
   if (tables.has_features) tables.features = files.csv(paths.features);
   std::vector<std::string> warnings;
-  const std::vector<std::string> info = find_below(paths.annotations, "songs_info.csv");
+  const std::vector<std::string> info = annotations.find("songs_info.csv");
   if (info.empty()) {
     warnings.push_back(
-        fmt::format("{}: no songs_info.csv below this folder: songs have no titles", paths.annotations));
+        fmt::format("{}: there is no songs_info.csv: songs have no titles", paths.annotations));
   } else {
     // Titles are a comfort: a spoilt table costs them, not the data set.
     try {
-      tables.names = files.csv(info.front());
+      tables.names = files.csv(annotations, info.front());
       tables.has_names = true;
     } catch (const Error& error) {
       warnings.push_back(fmt::format("no titles: {}", error.what()));
     }
   }
   ImportResult result = import_emomusic(tables, options);
+  compare_with_published(annotations, "emoMusic", result.report);
   result.report.warnings.insert(result.report.warnings.end(), warnings.begin(), warnings.end());
   files.describe(result.dataset, "emomusic", "emoMusic, averaged continuous annotations", "feature table");
   return result;

@@ -13,7 +13,8 @@
 namespace emer {
 
 struct EmomusicOptions {
-  int steps = 60;  // ratings kept from the start; 0 keeps all
+  int steps = 60;              // ratings kept from the start; 0 keeps all
+  bool sound_follows = false;  // the caller adds sound: no features are no reason to warn
 };
 
 struct EmomusicTables {
@@ -28,8 +29,9 @@ struct EmomusicTables {
 ImportResult import_emomusic(const EmomusicTables& tables, const EmomusicOptions& options);
 
 struct EmomusicPaths {
-  std::string annotations;  // folder that holds the two files, and songs_info.csv, at any depth
-  std::string features;     // CSV keyed by song id, or empty
+  std::string
+      annotations;       // folder or zip archive that holds the two files, and songs_info.csv, at any depth
+  std::string features;  // CSV keyed by song id, or empty
 };
 ImportResult prepare_emomusic(const EmomusicPaths& paths, const EmomusicOptions& options);
 

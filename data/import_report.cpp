@@ -28,6 +28,17 @@ std::int64_t ImportReport::dropped_songs() const {
   return count;
 }
 
+bool ImportReport::has_reason(std::int64_t id) const {
+  return std::any_of(dropped.begin(), dropped.end(), [id](const SongsWithReason& item) {
+    return std::find(item.ids.begin(), item.ids.end(), id) != item.ids.end();
+  });
+}
+
+void ImportReport::append_remarks(const ImportReport& other) {
+  notes.insert(notes.end(), other.notes.begin(), other.notes.end());
+  warnings.insert(warnings.end(), other.warnings.begin(), other.warnings.end());
+}
+
 std::string ImportReport::text() const {
   const auto songs = [](std::int64_t count) {
     return fmt::format("{} song{}", count, count == 1 ? "" : "s");
@@ -39,6 +50,7 @@ std::string ImportReport::text() const {
   for (const SongsWithReason& item : changed)
     text += fmt::format("changed {}: {} (ids {})\n", songs(static_cast<std::int64_t>(item.ids.size())),
                         item.reason, first_ids(item.ids));
+  for (const std::string& note : notes) text += fmt::format("note: {}\n", note);
   for (const std::string& warning : warnings) text += fmt::format("warning: {}\n", warning);
   return text;
 }

@@ -19,12 +19,15 @@ struct ImportReport {
   std::int64_t kept = 0;
   std::vector<SongsWithReason> dropped;  // not in the data set
   std::vector<SongsWithReason> changed;  // in the data set, but not as the files have them
+  std::vector<std::string> notes;        // facts worth a line, nothing wrong
   std::vector<std::string> warnings;     // suspicious facts; nothing was done about them
 
   void drop(const std::string& reason, std::int64_t id) { add(dropped, reason, id); }
   void change(const std::string& reason, std::int64_t id) { add(changed, reason, id); }
   std::int64_t dropped_songs() const;
-  // One line each: kept, every reason with its count and first ids, warnings. Ends with a line end.
+  bool has_reason(std::int64_t id) const;          // among the dropped
+  void append_remarks(const ImportReport& other);  // its notes and warnings
+  // One line each: kept, every reason with its count and first ids, notes, warnings. Ends with a line end.
   std::string text() const;
 
  private:

@@ -1,9 +1,9 @@
 #include "data/pmemo.h"
 
-#include <filesystem>
-
 #include "core/check.h"
+#include "data/archive.h"
 #include "data/input_files.h"
+#include "data/published.h"
 #include "data/suspicions.h"
 #include "data/tables.h"
 
@@ -43,7 +43,7 @@ ImportResult import_pmemo(const PmemoTables& tables, const PmemoOptions& options
 
   const FeatureTable features = tables.has_features ? read_features(tables.features) : FeatureTable();
   Dataset& d = result.dataset;
-  d = join(kept, tables.has_features ? &features : nullptr, report);
+  d = join(kept, tables.has_features ? &features : nullptr, report, options.sound_follows);
   warn_about_scale(d, 0, 1, report);
   set_names(d, read_song_names(metadata, 3, 2, report));
   d.metadata["emotion_range"] = "0..1";
@@ -56,15 +56,19 @@ ImportResult import_pmemo(const PmemoTables& tables, const PmemoOptions& options
 ImportResult prepare_pmemo(const PmemoPaths& paths, const PmemoOptions& options) {
   InputFiles files;
   PmemoTables tables;
-  std::error_code ignored;
-  const bool folder = std::filesystem::is_directory(paths.annotations, ignored);
-  tables.dynamic = files.csv(
-      folder ? find_one_below(paths.annotations, "dynamic_annotations.csv", "dynamic_annotations.csv")
-             : paths.annotations);
-  tables.metadata = files.csv(paths.metadata);
+  const FileTree annotations = FileTree::open(paths.annotations);
+  const FileTree metadata = paths.metadata.empty() ? annotations : FileTree::open(paths.metadata);
+  if (paths.metadata.empty() && annotations.kind() == FileTree::Kind::kFile)
+    fail_usage("pmemo: {} is a single file: --metadata must name metadata.csv", paths.annotations);
+  const auto table = [&](const FileTree& tree, const char* name) {
+    return files.csv(tree, tree.find_one(name, name));
+  };
+  tables.dynamic = table(annotations, "dynamic_annotations.csv");
+  tables.metadata = table(metadata, "metadata.csv");
   tables.has_features = !paths.features.empty();
   if (tables.has_features) tables.features = files.csv(paths.features);
   ImportResult result = import_pmemo(tables, options);
+  compare_with_published(annotations, "PMEmo2019.zip", result.report);
   files.describe(result.dataset, "pmemo", "PMEmo 2019, averaged dynamic annotations", "feature table");
   return result;
 }

@@ -14,6 +14,7 @@ namespace emer {
 struct PmemoOptions {
   double shortest_seconds = 22.5;  // songs whose metadata `duration` is less are left out
   int steps = 0;                   // ratings kept from the start; 0 keeps all
+  bool sound_follows = false;      // the caller adds sound: no features are no reason to warn
 };
 
 struct PmemoTables {
@@ -27,8 +28,8 @@ struct PmemoTables {
 ImportResult import_pmemo(const PmemoTables& tables, const PmemoOptions& options);
 
 struct PmemoPaths {
-  std::string annotations;  // dynamic_annotations.csv, or a folder that holds it at any depth
-  std::string metadata;     // metadata.csv
+  std::string annotations;  // dynamic_annotations.csv, or a folder or zip archive that holds it at any depth
+  std::string metadata;     // metadata.csv likewise; empty: beside the annotations
   std::string features;     // CSV, or empty
 };
 ImportResult prepare_pmemo(const PmemoPaths& paths, const PmemoOptions& options);

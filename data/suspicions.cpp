@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/text.h"
+#include "data/tables.h"
 
 namespace emer {
 
@@ -13,12 +14,6 @@ namespace {
 
 constexpr std::size_t kEnoughSongs = 10;
 constexpr double kLabelLike = 0.95;
-
-std::string lower(std::string text) {
-  for (char& c : text)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return text;
-}
 
 std::vector<double> mean_feature(const Dataset& d, std::int64_t column) {
   std::vector<double> means;
@@ -89,7 +84,7 @@ void warn_about_features(const Dataset& dataset, const std::vector<std::string>&
     const std::vector<double> feature = mean_feature(dataset, static_cast<std::int64_t>(c));
     const auto [low, high] = std::minmax_element(feature.begin(), feature.end());
     if (*low == *high && feature.size() > 1) constant.push_back(names[c]);
-    const std::string name = lower(names[c]);
+    const std::string name = lower_case(names[c]);
     if (name.find("valence") != std::string::npos || name.find("arousal") != std::string::npos)
       named.push_back(names[c]);
     if (!enough || *low == *high) continue;

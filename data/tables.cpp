@@ -11,17 +11,13 @@
 
 namespace emer {
 
-namespace {
-
-std::string lower(std::string_view text) {
+std::string lower_case(std::string_view text) {
   std::string result(text);
   for (char& c : result)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   return result;
 }
 
-// Surplus cells mean that a value has slipped out of its column, unless they are the empty tail of a trailing
-// comma.
 void check_not_longer(const CsvTable& table, const CsvRow& row) {
   for (std::size_t i = table.header.size(); i < row.fields.size(); ++i)
     if (!trimmed(row.fields[i]).empty())
@@ -37,6 +33,8 @@ std::optional<double> cell_or_missing(const CsvTable& table, const CsvRow& row, 
                *value);
   return value;
 }
+
+namespace {
 
 int time_column(const CsvTable& table) {
   for (const char* name : {"frameTime", "frame_time", "time"})
@@ -85,10 +83,11 @@ WideRatings read_wide_ratings(const CsvTable& table) {
   ratings.label = table.label;
   const int id_at = id_column(table);
   std::vector<int> columns;
-  const bool named = std::any_of(table.header.begin(), table.header.end(),
-                                 [](const std::string& name) { return lower(name).starts_with("sample_"); });
+  const bool named = std::any_of(table.header.begin(), table.header.end(), [](const std::string& name) {
+    return lower_case(name).starts_with("sample_");
+  });
   for (std::size_t c = 0; c < table.header.size(); ++c) {
-    const std::string name = lower(table.header[c]);
+    const std::string name = lower_case(table.header[c]);
     if (static_cast<int>(c) == id_at || name.empty() || name == "workerid") continue;
     if (named && !name.starts_with("sample_")) continue;
     columns.push_back(static_cast<int>(c));
@@ -241,7 +240,8 @@ std::string why_dropped(const ImportReport& report) {
 
 }  // namespace
 
-Dataset join(const RatingTable& ratings, const FeatureTable* features, ImportReport& report) {
+Dataset join(const RatingTable& ratings, const FeatureTable* features, ImportReport& report,
+             bool sound_follows) {
   Dataset d;
   std::set<std::int64_t> accounted;  // songs that already have their reason
   for (const SongsWithReason& item : report.dropped) accounted.insert(item.ids.begin(), item.ids.end());
@@ -304,7 +304,7 @@ Dataset join(const RatingTable& ratings, const FeatureTable* features, ImportRep
   }
   if (features)
     warn_about_features(d, features->names, report);
-  else
+  else if (!sound_follows)
     report.warnings.push_back(
         "no features were given: the data set holds ratings alone and cannot be trained on");
   return d;

@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/csv.h"
@@ -74,10 +75,18 @@ SongNames read_song_names(const CsvTable& table, int artist_position, int title_
                           ImportReport& report);
 
 // Songs that have ratings and features (or ratings alone, where features is nullptr: music width 0). Reports
-// every song of either table that is left out, and suspicious features. Throws Error(kInput) where no song is
-// left.
-Dataset join(const RatingTable& ratings, const FeatureTable* features, ImportReport& report);
+// every song of either table that is left out, and suspicious features; that there are no features is a warning,
+// unless sound follows. Throws Error(kInput) where no song is left.
+Dataset join(const RatingTable& ratings, const FeatureTable* features, ImportReport& report,
+             bool sound_follows = false);
 void set_names(Dataset& dataset, const SongNames& names);
+
+// ASCII letters only.
+std::string lower_case(std::string_view text);
+// Surplus cells mean that a value has slipped out of its column, unless they are the empty tail of a trailing comma.
+void check_not_longer(const CsvTable& table, const CsvRow& row);
+// A cell that single precision can hold; nothing where it is missing, or the row is too short for it.
+std::optional<double> cell_or_missing(const CsvTable& table, const CsvRow& row, int column);
 
 // The id column of a table, and one row's id (>= 0).
 int id_column(const CsvTable& table);

@@ -74,7 +74,7 @@ void add_data(std::vector<Key>& k) {
                "by arousal (B15)",
                "released"});
   k.push_back({"data.rater_mean", EMER_CHOICE(data.rater_mean, "skip_missing", "plain"), "-",
-               "recorded only: per-rater ratings are not imported yet; mean over raters (B16)", "plain"});
+               "recorded only: `emer prepare deam --rater-mean` decides; mean over raters (B16)", "plain"});
   k.push_back({"data.resampler", EMER_CHOICE(data.resampler, "soxr", "resampy_0_2_2"), "-",
                "recorded only: audio is not read yet; resampler", "resampy_0_2_2"});
 }

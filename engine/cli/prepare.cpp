@@ -36,22 +36,33 @@ void register_deam(CLI::App& prepare) {
   struct Options {
     DeamPaths paths;
     DeamOptions deam;
-    std::string compat = "textbook", short_valence;
+    std::string compat = "textbook", short_valence, ratings = "averaged", rater_mean;
     Output output;
   };
   auto o = std::make_shared<Options>();
-  CLI::App* command = prepare.add_subcommand("deam", "DEAM: averaged dynamic ratings and a feature table");
+  CLI::App* command = prepare.add_subcommand("deam", "DEAM: dynamic ratings and a feature table");
   command
       ->add_option("--annotations", o->paths.annotations,
-                   "folder with the averaged dynamic {arousal,valence}.csv at any depth")
+                   "DEAM_Annotations.zip, or a folder with its files at any depth")
       ->required();
   command->add_option("--features", o->paths.features, "CSV of one row a song, keyed by song_id")->required();
   command->add_option("--metadata", o->paths.metadata,
-                      "folder with metadata_201{3,4,5}.csv: titles and artists");
+                      "metadata.zip, or a folder with metadata_201{3,4,5}.csv: titles and artists");
   command->add_option(
       "--static", o->paths.statics,
-      "folder with the static averages, to check that columns are not swapped (default: those found "
-      "below the other folders)");
+      "folder or zip with the static averages, to check that columns are not swapped (default: those found "
+      "in the other two)");
+  command
+      ->add_option("--ratings", o->ratings,
+                   "averaged: DEAM's averages; per_rater: the files of single raters, averaged here")
+      ->check(CLI::IsMember({"averaged", "per_rater"}))
+      ->capture_default_str();
+  command
+      ->add_option(
+          "--rater-mean", o->rater_mean,
+          "of per_rater, a step that a rater left out: skip_missing averages the others, plain loses it "
+          "(default: skip_missing; plain with --compat released)")
+      ->check(CLI::IsMember({"skip_missing", "plain"}));
   add_steps(*command, o->deam.steps);
   command->add_option("--compat", o->compat, "textbook or released: preset of the switches below")
       ->check(CLI::IsMember({"textbook", "released"}))
@@ -63,6 +74,12 @@ void register_deam(CLI::App& prepare) {
   add_output(*command, o->output);
   command->callback([o] {
     o->deam.released_short_valence = (o->short_valence.empty() ? o->compat : o->short_valence) == "released";
+    o->deam.per_rater = o->ratings == "per_rater";
+    if (!o->rater_mean.empty() && !o->deam.per_rater)
+      fail_usage("deam: --rater-mean is for --ratings per_rater: published averages are taken as they are");
+    o->deam.rater_mean = o->rater_mean == "plain" || (o->rater_mean.empty() && o->compat == "released")
+                             ? RaterMean::kPlain
+                             : RaterMean::kSkipMissing;
     write_import(prepare_deam(o->paths, o->deam), o->output.path, o->output.shard_songs);
   });
 }
@@ -77,9 +94,10 @@ void register_pmemo(CLI::App& prepare) {
   CLI::App* command = prepare.add_subcommand("pmemo", "PMEmo: dynamic ratings, with features where given");
   command
       ->add_option("--annotations", o->paths.annotations,
-                   "dynamic_annotations.csv, or a folder that holds it")
+                   "PMEmo2019.zip, a folder that holds dynamic_annotations.csv, or that file")
       ->required();
-  command->add_option("--metadata", o->paths.metadata, "metadata.csv")->required();
+  command->add_option("--metadata", o->paths.metadata,
+                      "metadata.csv, or what holds it (default: beside the annotations)");
   command->add_option(
       "--features", o->paths.features,
       "CSV of one row a song, or of one row a frame (musicId,frameTime,...); without it the data set "
@@ -103,7 +121,7 @@ void register_emomusic(CLI::App& prepare) {
   CLI::App* command = prepare.add_subcommand("emomusic", "emoMusic: averaged continuous ratings");
   command
       ->add_option("--annotations", o->paths.annotations,
-                   "folder with {arousal,valence}_cont_average.csv, and songs_info.csv, at any depth")
+                   "folder or zip with {arousal,valence}_cont_average.csv, and songs_info.csv, at any depth")
       ->required();
   command->add_option("--features", o->paths.features,
                       "CSV keyed by song_id; without it the data set holds ratings alone");

@@ -168,6 +168,7 @@ TEST(Deam, DetectsSwappedStaticColumnsInTheFirstYearOnly) {
   }
   const DeamTables tables = {.arousal = parse_csv(arousal, "a"),
                              .valence = parse_csv(valence, "v"),
+                             .has_features = true,
                              .features = parse_csv(features, "f"),
                              .statics = {parse_csv(statics, "s")},
                              .metadata = {}};
@@ -206,6 +207,7 @@ TEST(Deam, WarnsOfRescaledRatingsAndLostMetadata) {
 TEST(Deam, SaysWhyNoSongIsLeft) {
   const DeamTables tables = {.arousal = parse_csv("song_id,sample_1,sample_2\n2,0.1,0.2\n", "a"),
                              .valence = parse_csv("song_id,sample_1\n2,0.1\n", "v"),
+                             .has_features = true,
                              .features = parse_csv("song_id,f\n2,1\n", "f"),
                              .statics = {},
                              .metadata = {}};

@@ -6,6 +6,7 @@
 #include "data/deam.h"
 #include "data/emomusic.h"
 #include "data/pmemo.h"
+#include "data/rater_ratings.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {
@@ -45,7 +46,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 'd':
         deam.arousal = table(0);
         deam.valence = table(1);
-        deam.features = table(2);
+        deam.has_features = !parts[2].empty();
+        if (deam.has_features) deam.features = table(2);
         if (!parts[3].empty()) deam.metadata = {table(3)};
         if (!parts[4].empty()) deam.statics = {table(4)};
         check(import_deam(deam, {.steps = 0}));
@@ -64,6 +66,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         emomusic.has_names = !parts[2].empty();
         if (emomusic.has_names) emomusic.names = table(2);
         check(import_emomusic(emomusic, {}));
+        break;
+      case 'r':
+        for (const RaterMean mean : {RaterMean::kSkipMissing, RaterMean::kPlain}) {
+          const RaterTable rated = read_rater_table(table(0), mean);
+          FUZZ_CHECK(rated.values.size() <= rated.steps.size());
+          FUZZ_CHECK(rated.values.empty() || rated.values.back());
+        }
         break;
       case 'i':
         parse_ids(std::string(parts[0]), "ids");

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Writes the first inputs of the fuzz targets into corpus/: good files and known bad ones."""
 import gzip
+import io
 import json
 import pathlib
 import struct
+import zipfile
 
 here = pathlib.Path(__file__).resolve().parent / "corpus"
 
@@ -112,6 +114,7 @@ names = b"song_id,title,artist,album\n1,\"\ta\t\",b,c\n2,Go,No, Really,n/a\nx,y\
 statics = b"song_id, valence_mean, arousal_mean\n1,3,4\n1001,5,6\n"
 write("importers", "deam", b"d" + b"--\n".join([wide, wide, features, names, statics]))
 write("importers", "deam_plain", b"d" + b"--\n".join([wide, wide, features]))
+write("importers", "raters", b"rWorkerId, sample_15000ms, sample_15500ms\nA1,.1,.2\nB2,NaN,.4\n")
 write("importers", "pmemo", b"p" + b"--\n".join([long_form, songs]))
 write("importers", "pmemo_features", b"p" + b"--\n".join([long_form, songs, features]))
 write("importers", "pmemo_frames", b"p" + b"--\n".join([long_form, songs, b"musicId,frameTime,f\n1,0,1\n1,1,2\n"]))
@@ -194,3 +197,26 @@ write("vgmidi", "raw", json.dumps(raw).encode())
 write("vgmidi", "packed", gzip.compress(json.dumps(raw).encode(), mtime=0))
 write("vgmidi", "many_measures", json.dumps(raw).replace('"measures": 4', '"measures": 100000').encode())
 write("vgmidi", "not_packed", b"\x1f\x8b\x08\x00")
+
+
+def archive(members, method=zipfile.ZIP_DEFLATED):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as out:
+        for name, data in members.items():
+            info = zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0))
+            info.compress_type = method
+            out.writestr(info, data)
+    return buffer.getvalue()
+
+
+good = archive({"a/": b"", "a/1.csv": b"id,x\n1,2\n" * 40, "a/b/2.mp3": bytes(range(256))})
+write("archive", "packed", good)
+write("archive", "stored", archive({"1.csv": b"id,x\n1,2\n", "2.csv": b""}, zipfile.ZIP_STORED))
+write("archive", "bzip2", archive({"1.csv": b"id,x\n1,2\n" * 40}, zipfile.ZIP_BZIP2))
+write("archive", "lzma", archive({"1.csv": b"id,x\n1,2\n" * 40}, zipfile.ZIP_LZMA))
+write("archive", "zeros", archive({"zeros": bytes(1 << 16)}))
+write("archive", "upwards", archive({"../x.mp3": b"x"}))
+write("archive", "absolute", archive({"/x.mp3": b"x"}))
+write("archive", "cut", good[: len(good) // 2])
+write("archive", "in_front", b"#!/bin/sh\n" + good)
+write("archive", "empty", archive({}))
