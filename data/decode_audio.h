@@ -22,10 +22,10 @@
 namespace emer {
 
 struct DecodedAudio {
-  int rate = 0;                       // samples a second, 1,000..768,000
-  int channels = 0;                   // 1..64
-  std::vector<std::int16_t> samples;  // [frames, channels]
-  std::string warning;                // one line, where not all of the file could be read; else empty
+  int rate = 0;                            // samples a second, 1,000..768,000
+  int channels = 0;                        // 1..64
+  std::vector<std::int16_t> samples = {};  // [frames, channels]
+  std::string warning = {};                // one line, where not all of the file could be read; else empty
 
   std::int64_t frames() const {
     return channels == 0 ? 0 : static_cast<std::int64_t>(samples.size()) / channels;

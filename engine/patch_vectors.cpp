@@ -1,0 +1,104 @@
+#include "engine/patch_vectors.h"
+
+#include <utility>
+
+#include "core/check.h"
+#include "core/file.h"
+#include "core/npy.h"
+#include "core/safetensors.h"
+#include "data/archive.h"
+#include "engine/model.h"
+
+namespace emer {
+
+namespace {
+
+// Patches whose activations are kept at once: about a gigabyte of them at VGGish's widths.
+constexpr int kPiece = 128;
+
+std::int64_t outputs_of(const SafetensorsFile& weights, const std::string& name, std::size_t axes) {
+  const TensorInfo& info = weights.info("vggish." + name + ".weight");
+  constexpr std::int64_t kWidest = 1 << 16;
+  if (info.shape.size() != axes || info.shape[0] < 1 || info.shape[0] > kWidest)
+    fail_input("{}: {} is not a weight of {} axes with its outputs first", weights.label(), info.name, axes);
+  return info.shape[0];
+}
+
+VggishConfig config_for(const SafetensorsFile& weights) {
+  VggishConfig config = vggish_config_of(weights);
+  config.piece = kPiece;
+  return config;
+}
+
+struct PcaParameters {
+  std::vector<float> matrix, mean;
+};
+
+PcaParameters read_pca(const std::string& path, int width) {
+  constexpr const char *kMatrix = "pca_eigen_vectors", *kMean = "pca_means";
+  std::string bytes = read_file(path);
+  if (!bytes.starts_with("PK")) {
+    const SafetensorsFile file = SafetensorsFile::parse(std::move(bytes), path);
+    return {file.read<float>(kMatrix, {width, width}), file.read<float>(kMean)};
+  }
+  const FileTree archive = FileTree::parse_archive(std::move(bytes), path);
+  const auto read = [&](const std::string& name) {
+    const std::string member = name + ".npy";
+    if (!archive.contains(member)) fail_input("{}: there is no array {}", path, name);
+    const NpyContent content = parse_npy(archive.read(member), archive.name_of(member));
+    if (content.ragged) fail_input("{}: {} is no plain array", path, name);
+    return std::vector<float>(content.dense.values.begin(), content.dense.values.end());
+  };
+  return {read(kMatrix), read(kMean)};
+}
+
+}  // namespace
+
+VggishConfig vggish_config_of(const SafetensorsFile& weights) {
+  VggishConfig config;
+  const char* const convolutions[] = {"conv1", "conv2", "conv3_1", "conv3_2", "conv4_1", "conv4_2"};
+  for (std::size_t i = 0; i < config.channels.size(); ++i)
+    config.channels[i] = static_cast<int>(outputs_of(weights, convolutions[i], 4));
+  const char* const dense[] = {"fc1", "fc2", "fc3"};
+  for (std::size_t i = 0; i < config.dense.size(); ++i)
+    config.dense[i] = static_cast<int>(outputs_of(weights, dense[i], 2));
+  return config;
+}
+
+PatchVectors::PatchVectors(Context& ctx, const std::string& weights)
+    : network_(ctx, config_for(SafetensorsFile::open(weights))) {
+  std::vector<InitialisedParameter<float>*> own;
+  network_.append_parameters(own);
+  ParameterList<float> parameters;
+  for (InitialisedParameter<float>* one : own) parameters.push_back(&one->parameter);
+  load_weights(ctx, parameters, weights, ExtraTensors::kIgnore);
+}
+
+const float* PatchVectors::vectors(Context& ctx, std::int64_t count, const float* patches) {
+  return network_.forward(ctx, static_cast<int>(count), 1, patches, nullptr, false);
+}
+
+PatchQuantiser::PatchQuantiser(Context& ctx, const std::string& path, int width, PcaRounding rounding)
+    : width_(width), rounding_(rounding) {
+  const PcaParameters parameters = read_pca(path, width);
+  const auto side = static_cast<std::size_t>(width);
+  if (parameters.matrix.size() != side * side || parameters.mean.size() != side)
+    fail_input("{}: {} and {} values of pca_eigen_vectors and pca_means; vectors of {} need {} and {}", path,
+               parameters.matrix.size(), parameters.mean.size(), width, side * side, side);
+  matrix_ = Tensor<float>(ctx, {width, width}, parameters.matrix);
+  mean_ = Tensor<float>(ctx, {width}, parameters.mean);
+}
+
+std::vector<std::uint8_t> PatchQuantiser::bytes(Context& ctx, std::int64_t count, const float* vectors) {
+  bytes_.resize(ctx, {count, width_});
+  pca_quantise(ctx, {.rows = count,
+                     .width = width_,
+                     .e = vectors,
+                     .matrix = matrix_.data(),
+                     .mean = mean_.data(),
+                     .rounding = rounding_,
+                     .out = bytes_.data()});
+  return bytes_.to_host(ctx);
+}
+
+}  // namespace emer
