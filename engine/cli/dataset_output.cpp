@@ -19,22 +19,29 @@ void add_shard_option(CLI::App& command, std::int64_t& shard_songs) {
       ->capture_default_str();
 }
 
-void write_dataset(const Dataset& d, const std::string& path, std::int64_t shard_songs) {
+void write_dataset(const Dataset& d, const std::string& path, std::int64_t shard_songs,
+                   PatchPrecision precision) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   if (!folder.empty()) make_folders(folder);
-  save_dataset(d, path, shard_songs);
+  save_dataset(d, path, shard_songs, precision);
   const std::string music = d.music_width == 0 ? "no music"
                             : d.music_is_sequence()
                                 ? fmt::format("music [{}, {}, {}]", d.size(), d.music_steps, d.music_width)
                                 : fmt::format("music [{}, {}]", d.size(), d.music_width);
-  fmt::print("wrote {}: {} songs, {}, emotion [{}, {}, 2]\n", path, d.size(), music, d.size(),
+  const std::string patches =
+      d.has_patches()
+          ? fmt::format(", patches [{}, {}, {}]{}", d.patch_offset.back(), Dataset::kPatchFrames,
+                        Dataset::kPatchBands, precision == PatchPrecision::kHalf ? " float16" : "")
+          : "";
+  fmt::print("wrote {}: {} songs, {}{}, emotion [{}, {}, 2]\n", path, d.size(), music, patches, d.size(),
              d.emotion_steps);
 }
 
-void write_import(const ImportResult& result, const std::string& path, std::int64_t shard_songs) {
+void write_import(const ImportResult& result, const std::string& path, std::int64_t shard_songs,
+                  PatchPrecision precision) {
   fmt::print("{}", result.report.text());
   std::fflush(stdout);
-  write_dataset(result.dataset, path, shard_songs);
+  write_dataset(result.dataset, path, shard_songs, precision);
 }
 
 }  // namespace emer::cli

@@ -11,8 +11,10 @@ namespace emer::cli {
 
 void add_shard_option(CLI::App& command, std::int64_t& shard_songs);
 // Saves, then prints where and what. Makes the folder.
-void write_dataset(const Dataset& dataset, const std::string& path, std::int64_t shard_songs);
+void write_dataset(const Dataset& dataset, const std::string& path, std::int64_t shard_songs,
+                   PatchPrecision precision = PatchPrecision::kFloat);
 // The same, after the report.
-void write_import(const ImportResult& result, const std::string& path, std::int64_t shard_songs);
+void write_import(const ImportResult& result, const std::string& path, std::int64_t shard_songs,
+                  PatchPrecision precision = PatchPrecision::kFloat);
 
 }  // namespace emer::cli

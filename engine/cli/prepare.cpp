@@ -9,22 +9,13 @@
 #include "data/emomusic.h"
 #include "data/features.h"
 #include "data/pmemo.h"
+#include "engine/cli/audio_options.h"
 #include "engine/cli/commands.h"
 #include "engine/cli/dataset_output.h"
 
 namespace emer::cli {
 
 namespace {
-
-struct Output {
-  std::string path;
-  std::int64_t shard_songs = 0;
-};
-
-void add_output(CLI::App& command, Output& output) {
-  command.add_option("--out", output.path, "file to write (NAME.safetensors)")->required();
-  add_shard_option(command, output.shard_songs);
-}
 
 void add_steps(CLI::App& command, int& steps) {
   command.add_option("--steps", steps, "ratings kept from the start of each song; 0 keeps all")
@@ -36,16 +27,20 @@ void register_deam(CLI::App& prepare) {
   struct Options {
     DeamPaths paths;
     DeamOptions deam;
+    AudioChoice audio;
     std::string compat = "textbook", short_valence, ratings = "averaged", rater_mean;
     Output output;
   };
   auto o = std::make_shared<Options>();
-  CLI::App* command = prepare.add_subcommand("deam", "DEAM: dynamic ratings and a feature table");
+  CLI::App* command = prepare.add_subcommand("deam", "DEAM: dynamic ratings, with sound or a feature table");
   command
       ->add_option("--annotations", o->paths.annotations,
                    "DEAM_Annotations.zip, or a folder with its files at any depth")
       ->required();
-  command->add_option("--features", o->paths.features, "CSV of one row a song, keyed by song_id")->required();
+  o->audio.folder = "MEMD_audio";
+  o->audio.published = "DEAM_audio.zip";
+  add_audio_options(*command, o->audio, "DEAM_audio.zip");
+  command->add_option("--features", o->paths.features, "CSV of one row a song, keyed by song_id");
   command->add_option("--metadata", o->paths.metadata,
                       "metadata.zip, or a folder with metadata_201{3,4,5}.csv: titles and artists");
   command->add_option(
@@ -80,7 +75,12 @@ void register_deam(CLI::App& prepare) {
     o->deam.rater_mean = o->rater_mean == "plain" || (o->rater_mean.empty() && o->compat == "released")
                              ? RaterMean::kPlain
                              : RaterMean::kSkipMissing;
-    write_import(prepare_deam(o->paths, o->deam), o->output.path, o->output.shard_songs);
+    if (!o->audio.given() && o->paths.features.empty())
+      fail_usage("deam: songs need music: give --audio, --features or both");
+    if (o->audio.resampler.empty() && o->compat == "released") o->audio.resampler = "resampy_0_2_2";
+    check_audio_choice(o->audio, !o->paths.features.empty());
+    o->deam.sound_follows = o->audio.given();
+    write_with_audio(prepare_deam(o->paths, o->deam), o->audio, o->output);
   });
 }
 
@@ -88,47 +88,68 @@ void register_pmemo(CLI::App& prepare) {
   struct Options {
     PmemoPaths paths;
     PmemoOptions pmemo;
+    AudioChoice audio;
     Output output;
   };
   auto o = std::make_shared<Options>();
-  CLI::App* command = prepare.add_subcommand("pmemo", "PMEmo: dynamic ratings, with features where given");
-  command
-      ->add_option("--annotations", o->paths.annotations,
-                   "PMEmo2019.zip, a folder that holds dynamic_annotations.csv, or that file")
-      ->required();
+  CLI::App* command =
+      prepare.add_subcommand("pmemo", "PMEmo: dynamic ratings, with sound or features where given");
+  command->add_option(
+      "--annotations", o->paths.annotations,
+      "PMEmo2019.zip, a folder that holds dynamic_annotations.csv, or that file (default: --audio's)");
+  o->audio.folder = "chorus";
+  o->audio.published = "PMEmo2019.zip";
+  o->audio.seconds = 0;
+  o->audio.pad = false;
+  o->audio.sequence = true;
+  add_audio_options(*command, o->audio, "PMEmo2019.zip");
   command->add_option("--metadata", o->paths.metadata,
                       "metadata.csv, or what holds it (default: beside the annotations)");
-  command->add_option(
-      "--features", o->paths.features,
-      "CSV of one row a song, or of one row a frame (musicId,frameTime,...); without it the data set "
-      "holds ratings alone and cannot train the music side");
+  command->add_option("--features", o->paths.features,
+                      "CSV of one row a song, or of one row a frame (musicId,frameTime,...); without it and "
+                      "without --audio the "
+                      "data set holds ratings alone and cannot train the music side");
   command->add_option("--min-duration", o->pmemo.shortest_seconds, "shortest song kept, in seconds")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   add_steps(*command, o->pmemo.steps);
   add_output(*command, o->output);
-  command->callback(
-      [o] { write_import(prepare_pmemo(o->paths, o->pmemo), o->output.path, o->output.shard_songs); });
+  command->callback([o] {
+    if (o->paths.annotations.empty()) o->paths.annotations = o->audio.path;
+    if (o->paths.annotations.empty())
+      fail_usage("pmemo: --annotations is required, or --audio PMEmo2019.zip");
+    check_audio_choice(o->audio, !o->paths.features.empty());
+    o->pmemo.sound_follows = o->audio.given();
+    write_with_audio(prepare_pmemo(o->paths, o->pmemo), o->audio, o->output);
+  });
 }
 
 void register_emomusic(CLI::App& prepare) {
   struct Options {
     EmomusicPaths paths;
     EmomusicOptions emomusic;
+    AudioChoice audio;
     Output output;
   };
   auto o = std::make_shared<Options>();
-  CLI::App* command = prepare.add_subcommand("emomusic", "emoMusic: averaged continuous ratings");
+  CLI::App* command = prepare.add_subcommand(
+      "emomusic", "emoMusic: averaged continuous ratings, with sound or features where given");
   command
       ->add_option("--annotations", o->paths.annotations,
                    "folder or zip with {arousal,valence}_cont_average.csv, and songs_info.csv, at any depth")
       ->required();
-  command->add_option("--features", o->paths.features,
-                      "CSV keyed by song_id; without it the data set holds ratings alone");
+  command->add_option(
+      "--features", o->paths.features,
+      "CSV keyed by song_id; without it and without --audio the data set holds ratings alone");
+  o->audio.published = "emoMusic";
+  add_audio_options(*command, o->audio, "the 45 s clips");
   add_steps(*command, o->emomusic.steps);
   add_output(*command, o->output);
-  command->callback(
-      [o] { write_import(prepare_emomusic(o->paths, o->emomusic), o->output.path, o->output.shard_songs); });
+  command->callback([o] {
+    check_audio_choice(o->audio, !o->paths.features.empty());
+    o->emomusic.sound_follows = o->audio.given();
+    write_with_audio(prepare_emomusic(o->paths, o->emomusic), o->audio, o->output);
+  });
 }
 
 void register_features(CLI::App& prepare) {
