@@ -24,16 +24,16 @@ void write_dataset(const Dataset& d, const std::string& path, std::int64_t shard
   const std::string folder = std::filesystem::path(path).parent_path().string();
   if (!folder.empty()) make_folders(folder);
   save_dataset(d, path, shard_songs, precision);
-  const std::string music = d.music_width == 0 ? "no music"
-                            : d.music_is_sequence()
-                                ? fmt::format("music [{}, {}, {}]", d.size(), d.music_steps, d.music_width)
-                                : fmt::format("music [{}, {}]", d.size(), d.music_width);
-  const std::string patches =
-      d.has_patches()
-          ? fmt::format(", patches [{}, {}, {}]{}", d.patch_offset.back(), Dataset::kPatchFrames,
-                        Dataset::kPatchBands, precision == PatchPrecision::kHalf ? " float16" : "")
-          : "";
-  fmt::print("wrote {}: {} songs, {}{}, emotion [{}, {}, 2]\n", path, d.size(), music, patches, d.size(),
+  std::string contents;
+  if (d.music_is_sequence())
+    contents += fmt::format("music [{}, {}, {}], ", d.size(), d.music_steps, d.music_width);
+  else if (d.music_width > 0)
+    contents += fmt::format("music [{}, {}], ", d.size(), d.music_width);
+  if (d.has_patches())
+    contents += fmt::format("patches [{}, {}, {}]{}, ", d.patch_offset.back(), Dataset::kPatchFrames,
+                            Dataset::kPatchBands, precision == PatchPrecision::kHalf ? " float16" : "");
+  if (contents.empty()) contents = "no music, ";
+  fmt::print("wrote {}: {} songs, {}emotion [{}, {}, 2]\n", path, d.size(), contents, d.size(),
              d.emotion_steps);
 }
 
