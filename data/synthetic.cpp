@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/random.h"
 #include "core/sha256.h"
+#include "data/synthetic_curve.h"
 
 namespace emer {
 
@@ -18,34 +19,10 @@ constexpr int kInputs = 12;
 constexpr int kNuisance = 4;
 constexpr int kHidden = 32;
 constexpr std::uint64_t kMapStream = streams::kSynthetic + 0xFFFFFFFFu;  // songs are fewer
-constexpr double kTwoPi = 6.283185307179586476925;
-
-struct Curve {
-  double level = 0, trend = 0;
-  std::array<double, 3> amplitude{}, phase{};
-
-  double at(double u) const {
-    double value = level + trend * (u - 0.5);
-    for (std::size_t k = 0; k < amplitude.size(); ++k)
-      value += amplitude[k] * std::sin(kTwoPi * static_cast<double>(k + 1) * u + phase[k]);
-    return std::tanh(value);
-  }
-};
-
-Curve draw_curve(RandomStream& random, double level) {
-  Curve curve;
-  curve.level = level;
-  curve.trend = 0.5 * random.normal();
-  for (std::size_t k = 0; k < curve.amplitude.size(); ++k) {
-    curve.amplitude[k] = 0.2 / static_cast<double>(k + 1) * random.normal();
-    curve.phase[k] = random.uniform(0, kTwoPi);
-  }
-  return curve;
-}
 
 // Mean, deviation, rise from the first to the second half, mean step: divided by their typical spread over
 // songs.
-std::array<double, 4> statistics(const Curve& curve, double end) {
+std::array<double, 4> statistics(const SyntheticCurve& curve, double end) {
   double sum = 0, squares = 0, rise = 0, roughness = 0, before = 0;
   for (int t = 0; t < kEmotionSteps; ++t) {
     const double value = curve.at(end * t / (kEmotionSteps - 1));
@@ -112,9 +89,7 @@ Dataset make_synthetic(const SyntheticConfig& config) {
   d.emotion.assign(static_cast<std::size_t>(config.songs) * kEmotionSteps * 2, 0.0f);
   for (std::int64_t song = 0; song < config.songs; ++song) {
     RandomStream random(config.seed, streams::kSynthetic + static_cast<std::uint64_t>(song));
-    const double valence_level = random.uniform(-0.8, 0.8);
-    const Curve valence = draw_curve(random, valence_level);
-    const Curve arousal = draw_curve(random, 0.4 * valence_level + random.uniform(-0.7, 0.7));
+    const auto [valence, arousal] = draw_emotion(random);
     std::array<double, kNuisance> nuisance{};
     for (double& n : nuisance) n = random.normal();
     const double end = config.sequence ? random.uniform(0.6, 1.0) : 1.0;
@@ -133,7 +108,7 @@ Dataset make_synthetic(const SyntheticConfig& config) {
       const auto music_length = static_cast<std::int32_t>(std::lround(end * kMusicSteps));
       for (int t = 0; t < music_length; ++t) {
         const double u = static_cast<double>(t) / (kMusicSteps - 1), du = 1e-3;
-        const auto slope = [&](const Curve& curve) {
+        const auto slope = [&](const SyntheticCurve& curve) {
           return (curve.at(u + du) - curve.at(u - du)) / (2 * du);
         };
         map.write({valence.at(u) / 0.4, arousal.at(u) / 0.4, slope(valence), slope(arousal), v[1], a[1], v[3],

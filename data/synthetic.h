@@ -1,9 +1,9 @@
 // data/synthetic.h - songs that do not exist, for machines without data: ratings are smooth random curves,
 // features a fixed nonlinear view of them, blurred by what the ratings do not tell.
 //
-//   curve_a(u) = tanh(level_a + trend_a (u - 1/2) + sum_{k=1..3} amplitude_ak sin(2 pi k u + phase_ak)),  u
-//   in [0, 1] x          = (mean, deviation, rise, roughness of both curves, nuisance_1..4), each about unit
-//   scale features   = W2 tanh(W1 x) + noise * normal
+//   x          = (mean, deviation, rise, roughness of both curves (data/synthetic_curve.h), nuisance_1..4), each about
+//                unit scale
+//   features   = W2 tanh(W1 x) + noise * normal
 // In a sequence the first eight entries of x are value and slope of both curves at that moment, four
 // statistics of the song filling the rest. W1 and W2 are the same for every seed: sets of different seeds are
 // samples of one world.

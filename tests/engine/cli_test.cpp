@@ -60,7 +60,11 @@ TEST_F(Cli, WrongUsageIsTwo) {
   EXPECT_TRUE(
       fails(2, {"train", config("odd.yaml", "\"a\\nb\": 1\n"), "--run", folder_ / "r"}, {"odd.yaml:1:1"}));
   EXPECT_TRUE(fails(2, {"info", "--json", "--config-reference"}, {"--json"}));
-  EXPECT_TRUE(fails(2, {"synth", "--out", folder_ / "s.safetensors", "--seed", "-1"}, {"--seed", "-1"}));
+  const std::string songs = folder_ / "s.safetensors", audio = folder_ / "audio";
+  EXPECT_TRUE(fails(2, {"synth", "--out", songs, "--seed", "-1"}, {"--seed", "-1"}));
+  EXPECT_TRUE(fails(2, {"synth", "--out", songs, "--seconds", "5"}, {"--seconds", "--audio"}));
+  EXPECT_TRUE(fails(2, {"synth", "--out", songs, "--audio", audio, "--width", "5"}, {"--audio", "--width"}));
+  EXPECT_TRUE(fails(2, {"synth", "--out", songs, "--audio", audio, "--seconds", "0.9"}, {"0.9 seconds"}));
 }
 
 TEST_F(Cli, SetMayStandAnywhereAndTakesSeveral) {
