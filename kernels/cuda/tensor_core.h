@@ -7,7 +7,10 @@
 //   a[0] rows g, columns 2t, 2t+1    a[1] rows g + 8    a[2] columns + 8    a[3] both
 //   b[0] rows 2t, 2t+1, column g     b[1] rows + 8
 //   c[0], c[1] row g, columns 2t, 2t+1                  c[2], c[3] row g + 8
-// The lower half of a register holds the lower index. On the harness (EMER_SIMT) the same functions do what the ISA
+// The lower half of a register holds the lower index. Of an m16n8k8 product of TF32, one element a register:
+//   a[0] row g, column t             a[1] row g + 8         a[2] column + 4      a[3] both
+//   b[0] row t, column g             b[1] row + 4           c as above
+// so that load_matrices, which moves four bytes to a lane, serves rows of 16 bytes of either. On the harness (EMER_SIMT) the same functions do what the ISA
 // says: a copy arrives when it is waited for, never before.
 #pragma once
 
@@ -116,6 +119,28 @@ __attribute__((no_sanitize("thread"))) inline void multiply_bf16(float (&c)[4], 
   __syncwarp();
 }
 
+// To 10 mantissa bits, ties away from 0.
+inline std::uint32_t round_tf32(std::uint32_t bits) {
+  return (bits & 0x7fffffffu) > 0x7f800000u ? bits : (bits + 0x1000u) & 0xffffe000u;
+}
+__attribute__((no_sanitize("thread"))) inline void multiply_tf32(float (&c)[4], const std::uint32_t (&a)[4],
+                                                                 const std::uint32_t (&b)[2]) {
+  static std::uint32_t exchange[32][32][6];
+  const int lane = static_cast<int>(threadIdx.x % 32), g = lane / 4, t = lane % 4;
+  auto& warp = exchange[threadIdx.x / 32];
+  for (int r = 0; r < 4; ++r) warp[lane][r] = a[r];
+  for (int r = 0; r < 2; ++r) warp[lane][4 + r] = b[r];
+  __syncwarp();
+  const auto value = [](std::uint32_t bits) { return __uint_as_float(bits & 0xffffe000u); };
+  for (int half = 0; half < 2; ++half)
+    for (int k = 0; k < 8; ++k) {
+      const float left = value(warp[4 * g + k % 4][half + 2 * (k / 4)]);
+      for (int column = 0; column < 2; ++column)
+        c[2 * half + column] += left * value(warp[4 * (2 * t + column) + k % 4][4 + k / 4]);
+    }
+  __syncwarp();
+}
+
 #else
 
 __device__ inline std::uint32_t shared_address(const void* shared) {
@@ -167,6 +192,22 @@ __device__ inline void multiply_bf16(float (&c)[4], const std::uint32_t (&a)[4],
                                      const std::uint32_t (&b)[2]) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// A float to TF32: 10 mantissa bits, ties away from 0.
+__device__ inline std::uint32_t round_tf32(std::uint32_t bits) {
+  std::uint32_t rounded;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(__uint_as_float(bits)));
+  return rounded;
+}
+// c += a b, a [16, 8], b [8, 8] of TF32 (whose lower 13 bits the product ignores), c [16, 8] of float.
+__device__ inline void multiply_tf32(float (&c)[4], const std::uint32_t (&a)[4],
+                                     const std::uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));

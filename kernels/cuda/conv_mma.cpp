@@ -1,0 +1,94 @@
+// ConvKernel::kMma: operands in the format of the products, then the products.
+#include "kernels/cuda/conv_mma.h"
+
+#include <type_traits>
+
+#include "core/check.h"
+#include "kernels/cuda/cast.h"
+#include "kernels/cuda/conv_operands.h"
+#include "kernels/cuda/conv_parts.h"
+#include "kernels/cuda/conv_tensor.h"
+
+namespace emer::cuda {
+
+namespace {
+
+template <class Stored>
+void check_taken(Context& ctx, const ConvShape& shape) {
+  const char* refusal = conv_mma_refusal(shape, ctx.precision(), std::is_same_v<Stored, BFloat16>);
+  if (*refusal != '\0') fail(ErrorKind::kDevice, "conv_block: kernel mma: {}", refusal);
+}
+
+template <class Operand, class Stored>
+void forward(Context& ctx, const ConvBlockForward<float, Stored>& a) {
+  const ArenaScope scope(ctx);
+  const ConvShape& s = a.shape;
+  conv_mma_product<Operand, ConvElement<Stored>>(
+      ctx, {.n = s.n,
+            .height = s.height,
+            .width = s.width,
+            .depth = s.in,
+            .columns = s.out,
+            .pool = s.pool,
+            .source = conv_operand<Operand>(ctx, conv_pixels(s) * s.in, a.x),
+            .weight = conv_operand<Operand>(ctx, conv_weights(s), a.weight),
+            .bias = a.bias,
+            .result = a.y,
+            .argmax = s.pool ? a.argmax : nullptr});
+}
+
+template <class Operand, class Stored>
+void backward(Context& ctx, const ConvBlockBackward<float, Stored>& a, const Stored* dz) {
+  const ArenaScope scope(ctx);
+  const ConvShape& s = a.shape;
+  const Operand* gradient = conv_operand<Operand>(ctx, conv_pixels(s) * s.out, dz);
+  conv_mma_weight_gradient(ctx, s, conv_operand<Operand>(ctx, conv_pixels(s) * s.in, a.x), gradient,
+                           a.d_weight);
+  if (a.dx == nullptr) return;
+  auto* flipped = ctx.scratch<float>(static_cast<std::size_t>(conv_weights(s)));
+  conv_flip_weights(ctx, s.out, s.in, a.weight, flipped);
+  conv_mma_product<Operand, ConvElement<Stored>>(
+      ctx, {.n = s.n,
+            .height = s.height,
+            .width = s.width,
+            .depth = s.out,
+            .columns = s.in,
+            .source = gradient,
+            .weight = conv_operand<Operand>(ctx, conv_weights(s), static_cast<const float*>(flipped)),
+            .result = a.dx});
+}
+
+}  // namespace
+
+const char* conv_mma_refusal(const ConvShape& shape, Precision precision, bool stored_bf16) {
+  if (shape.in < 16 || shape.in % kConvChannelStep != 0 || shape.out % kConvChannelStep != 0)
+    return "it takes channels divisible by 8, and at least 16 of them in";
+  if (!stored_bf16 && precision == Precision::kFp32)
+    return "it multiplies in tf32 or bf16, and the precision is fp32";
+  return "";
+}
+
+template <class Stored>
+void conv_mma_forward(Context& ctx, const ConvBlockForward<float, Stored>& a) {
+  check_taken<Stored>(ctx, a.shape);
+  if constexpr (std::is_same_v<Stored, float>) {
+    if (ctx.precision() == Precision::kTf32) return forward<float>(ctx, a);
+  }
+  forward<Bf16Bits>(ctx, a);
+}
+
+template <class Stored>
+void conv_mma_backward(Context& ctx, const ConvBlockBackward<float, Stored>& a, const Stored* dz) {
+  check_taken<Stored>(ctx, a.shape);
+  if constexpr (std::is_same_v<Stored, float>) {
+    if (ctx.precision() == Precision::kTf32) return backward<float>(ctx, a, dz);
+  }
+  backward<Bf16Bits>(ctx, a, dz);
+}
+
+template void conv_mma_forward(Context&, const ConvBlockForward<float, float>&);
+template void conv_mma_forward(Context&, const ConvBlockForward<float, BFloat16>&);
+template void conv_mma_backward(Context&, const ConvBlockBackward<float, float>&, const float*);
+template void conv_mma_backward(Context&, const ConvBlockBackward<float, BFloat16>&, const BFloat16*);
+
+}  // namespace emer::cuda
