@@ -4,9 +4,7 @@
 #include <type_traits>
 
 #include "core/check.h"
-#include "kernels/cuda/cast.h"
 #include "kernels/cuda/conv_operands.h"
-#include "kernels/cuda/conv_parts.h"
 #include "kernels/cuda/conv_tensor.h"
 
 namespace emer::cuda {
@@ -22,40 +20,18 @@ void check_taken(Context& ctx, const ConvShape& shape) {
 template <class Operand, class Stored>
 void forward(Context& ctx, const ConvBlockForward<float, Stored>& a) {
   const ArenaScope scope(ctx);
-  const ConvShape& s = a.shape;
-  conv_mma_product<Operand, ConvElement<Stored>>(
-      ctx, {.n = s.n,
-            .height = s.height,
-            .width = s.width,
-            .depth = s.in,
-            .columns = s.out,
-            .pool = s.pool,
-            .source = conv_operand<Operand>(ctx, conv_pixels(s) * s.in, a.x),
-            .weight = conv_operand<Operand>(ctx, conv_weights(s), a.weight),
-            .bias = a.bias,
-            .result = a.y,
-            .argmax = s.pool ? a.argmax : nullptr});
+  conv_mma_product<Operand, ConvElement<Stored>>(ctx, conv_forward_product<Operand>(ctx, a));
 }
 
 template <class Operand, class Stored>
 void backward(Context& ctx, const ConvBlockBackward<float, Stored>& a, const Stored* dz) {
   const ArenaScope scope(ctx);
   const ConvShape& s = a.shape;
-  const Operand* gradient = conv_operand<Operand>(ctx, conv_pixels(s) * s.out, dz);
+  const auto* gradient = conv_operand<Operand>(ctx, conv_pixels(s) * s.out, dz);
   conv_mma_weight_gradient(ctx, s, conv_operand<Operand>(ctx, conv_pixels(s) * s.in, a.x), gradient,
                            a.d_weight);
-  if (a.dx == nullptr) return;
-  auto* flipped = ctx.scratch<float>(static_cast<std::size_t>(conv_weights(s)));
-  conv_flip_weights(ctx, s.out, s.in, a.weight, flipped);
-  conv_mma_product<Operand, ConvElement<Stored>>(
-      ctx, {.n = s.n,
-            .height = s.height,
-            .width = s.width,
-            .depth = s.out,
-            .columns = s.in,
-            .source = gradient,
-            .weight = conv_operand<Operand>(ctx, conv_weights(s), static_cast<const float*>(flipped)),
-            .result = a.dx});
+  if (a.dx != nullptr)
+    conv_mma_product<Operand, ConvElement<Stored>>(ctx, conv_backward_product(ctx, a, gradient));
 }
 
 }  // namespace

@@ -137,19 +137,6 @@ __device__ void multiply_stage(const unsigned char* stage, float (&z)[4][kColumn
   }
 }
 
-// The largest of a window, the first where they are equal, NaN where one is; `place` is where it was.
-__device__ float pooled(const float (&a)[4], int& place) {
-  float largest = a[0];
-  place = 0;
-#pragma unroll
-  for (int k = 1; k < 4; ++k) {
-    const bool takes = a[k] > largest || a[k] != a[k];
-    largest = takes ? a[k] : largest;
-    place = takes ? k : place;
-  }
-  return largest;
-}
-
 // The thread's results into the tile in shared memory, [kRows or kRows / 4, kColumns]; behind them the places of the
 // maxima.
 template <class Result, int kColumns>
@@ -188,7 +175,7 @@ __device__ void finish(const ConvProduct& p, int tile_column, float (&z)[4][kCol
       float largest[2];
 #pragma unroll
       for (int e = 0; e < 2; ++e)
-        largest[e] = pooled({z[m][n][e], z[m][n][2 + e], z[m + 1][n][e], z[m + 1][n][2 + e]}, place[e]);
+        largest[e] = conv_pooled({z[m][n][e], z[m][n][2 + e], z[m + 1][n][e], z[m + 1][n][2 + e]}, place[e]);
       const int window = warp / 2 * 16 + m / 2 * 8 + g;
       conv_store_pair(results + window * kLd + column, largest[0], largest[1]);
       if (p.argmax != nullptr)

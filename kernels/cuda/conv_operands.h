@@ -7,6 +7,7 @@
 
 #include "kernels/conv_block.h"
 #include "kernels/cuda/cast.h"
+#include "kernels/cuda/conv_parts.h"
 #include "kernels/cuda/conv_tensor.h"
 
 namespace emer::cuda {
@@ -35,6 +36,40 @@ const Operand* conv_operand(Context& ctx, std::int64_t count, const Stored* from
     cast_to_bf16(ctx, count, from, rounded);
     return rounded;
   }
+}
+
+// The product that is a forward block; copies of its operands live in the caller's ArenaScope.
+template <class Operand, class Stored>
+ConvProduct conv_forward_product(Context& ctx, const ConvBlockForward<float, Stored>& a) {
+  const ConvShape& s = a.shape;
+  return {.n = s.n,
+          .height = s.height,
+          .width = s.width,
+          .depth = s.in,
+          .columns = s.out,
+          .pool = s.pool,
+          .source = conv_operand<Operand>(ctx, conv_pixels(s) * s.in, a.x),
+          .weight = conv_operand<Operand>(ctx, conv_weights(s), a.weight),
+          .bias = a.bias,
+          .result = a.y,
+          .argmax = s.pool ? a.argmax : nullptr};
+}
+
+// The product that takes dz to dx: with weights that are flipped, and in and out exchanged.
+template <class Operand, class Stored>
+ConvProduct conv_backward_product(Context& ctx, const ConvBlockBackward<float, Stored>& a,
+                                  const Operand* dz) {
+  const ConvShape& s = a.shape;
+  auto* flipped = ctx.scratch<float>(static_cast<std::size_t>(conv_weights(s)));
+  conv_flip_weights(ctx, s.out, s.in, a.weight, flipped);
+  return {.n = s.n,
+          .height = s.height,
+          .width = s.width,
+          .depth = s.out,
+          .columns = s.in,
+          .source = dz,
+          .weight = conv_operand<Operand>(ctx, conv_weights(s), static_cast<const float*>(flipped)),
+          .result = a.dx};
 }
 
 }  // namespace emer::cuda

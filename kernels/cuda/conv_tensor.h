@@ -34,6 +34,12 @@ struct ConvProduct {
 template <class Operand, class Result>
 void conv_mma_product(Context& ctx, const ConvProduct& product);
 
+// The same by wgmma and TMA, sm_90a, operands bfloat16: <Bf16Bits>, <float>. depth a multiple of
+// kConvHopperDepth; with the pool a width of 8, 16, 32 or 64.
+inline constexpr int kConvHopperDepth = 64;
+template <class Result>
+void conv_hopper_product(Context& ctx, const ConvProduct& product);
+
 // d_weight[o,r,s,c] += sum_{b,i,j} dz[b,i,j,o] x[b, i+r-1, j+s-1, c], on mma.sync. <Bf16Bits>, <float>.
 template <class Operand>
 void conv_mma_weight_gradient(Context& ctx, const ConvShape& shape, const Operand* x, const Operand* dz,
