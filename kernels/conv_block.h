@@ -27,8 +27,10 @@ namespace emer {
 // Which implementation on CUDA; the CPU has one (oneDNN for float, products of unfolded patches for double).
 //   kAuto    kPlain, until another has run on a GPU and matched (docs/cuda.md)
 //   kPlain   float products without tensor cores
-//   kMma     implicit product on mma.sync: TF32 or bfloat16 as ctx.precision() says; not for kFp32 or in < 16
-//   kHopper  implicit product on wgmma, operands by TMA (im2col mode): sm_90a only; as kMma
+//   kMma     implicit product on mma.sync: TF32 or bfloat16 as ctx.precision() says; not for kFp32 or in < 16; channels
+//            divisible by 8
+//   kHopper  implicit product on wgmma, operands by TMA (im2col mode): sm_90a only, bfloat16 only; channels divisible by
+//            64, pools of width 8, 16, 32 or 64
 //   kCudnn   cuDNN for the convolutions, ReLU and pool by our kernels
 enum class ConvKernel { kAuto, kPlain, kMma, kHopper, kCudnn };
 

@@ -4,6 +4,8 @@
 #include <type_traits>
 
 #include "core/check.h"
+#include "kernels/cuda/conv_hopper.h"
+#include "kernels/cuda/conv_mma.h"
 #include "kernels/cuda/conv_parts.h"
 
 namespace emer::cuda {
@@ -16,22 +18,42 @@ void check_taken(Context& ctx, const ConvShape& shape, ConvKernel kernel) {
   if (!refusal.empty()) fail(ErrorKind::kDevice, "conv block: kernel {}: {}", name_of(kernel), refusal);
 }
 
+// dz in scratch, then what is behind it by one of the tensor-core kernels.
+template <class Stored>
+void backward_on_tensor_cores(Context& ctx, const ConvBlockBackward<float, Stored>& a) {
+  const ArenaScope scope(ctx);
+  const ConvShape& s = a.shape;
+  const std::int64_t count = std::int64_t{s.n} * s.height * s.width * s.out;
+  auto* dz = ctx.scratch<Stored>(static_cast<std::size_t>(count));
+  conv_gradient_behind(ctx, a, dz);
+  if (a.kernel == ConvKernel::kHopper)
+    conv_hopper_backward<Stored>(ctx, a, dz);
+  else
+    conv_mma_backward<Stored>(ctx, a, dz);
+}
+
 }  // namespace
 
-std::string conv_kernel_refusal(Context&, const ConvShape&, ConvKernel kernel, bool) {
+std::string conv_kernel_refusal(Context& ctx, const ConvShape& shape, ConvKernel kernel, bool stored_bf16) {
   if (kernel == ConvKernel::kAuto || kernel == ConvKernel::kPlain) return {};
+  if (kernel == ConvKernel::kMma) return conv_mma_refusal(shape, ctx.precision(), stored_bf16);
+  if (kernel == ConvKernel::kHopper) return conv_hopper_refusal(ctx, shape, stored_bf16);
   return "not in this build";
 }
 
 template <class Real, class Stored>
 void conv_block_forward(Context& ctx, const ConvBlockForward<Real, Stored>& a) {
   check_taken<Stored>(ctx, a.shape, a.kernel);
+  if (a.kernel == ConvKernel::kHopper) return conv_hopper_forward(ctx, a);
+  if (a.kernel == ConvKernel::kMma) return conv_mma_forward(ctx, a);
   conv_plain_forward(ctx, a);
 }
 
 template <class Real, class Stored>
 void conv_block_backward(Context& ctx, const ConvBlockBackward<Real, Stored>& a) {
   check_taken<Stored>(ctx, a.shape, a.kernel);
+  if (a.kernel == ConvKernel::kHopper || a.kernel == ConvKernel::kMma)
+    return backward_on_tensor_cores(ctx, a);
   conv_plain_backward(ctx, a);
 }
 

@@ -1,27 +1,13 @@
 // ConvKernel::kHopper: operands in bfloat16, then the products.
 #include "kernels/cuda/conv_hopper.h"
 
-#include <type_traits>
-
-#include "core/check.h"
 #include "core/cuda/context_state.h"
 #include "kernels/cuda/conv_operands.h"
-#include "kernels/cuda/conv_parts.h"
 #include "kernels/cuda/conv_tensor.h"
 
 namespace emer::cuda {
 
-namespace {
-
-template <class Stored>
-void check_taken(Context& ctx, const ConvShape& shape) {
-  const char* refusal = conv_hopper_refusal(ctx, shape, std::is_same_v<Stored, BFloat16>);
-  if (*refusal != '\0') fail(ErrorKind::kDevice, "conv_block: kernel hopper: {}", refusal);
-}
-
-}  // namespace
-
-const char* conv_hopper_refusal(Context& ctx, const ConvShape& s, bool stored_bf16) {
+std::string conv_hopper_refusal(Context& ctx, const ConvShape& s, bool stored_bf16) {
   int major = 0;
   EMER_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ctx.cuda_state().device));
   if (major != 9) return "it is for compute capability 9.0 only";
@@ -30,19 +16,17 @@ const char* conv_hopper_refusal(Context& ctx, const ConvShape& s, bool stored_bf
   if (s.pool && s.width != 8 && s.width != 16 && s.width != 32 && s.width != 64)
     return "it pools images of width 8, 16, 32 or 64";
   if (!stored_bf16 && ctx.precision() != Precision::kBf16) return "it multiplies in bf16 only";
-  return "";
+  return {};
 }
 
 template <class Stored>
 void conv_hopper_forward(Context& ctx, const ConvBlockForward<float, Stored>& a) {
-  check_taken<Stored>(ctx, a.shape);
   const ArenaScope scope(ctx);
   conv_hopper_product<ConvElement<Stored>>(ctx, conv_forward_product<Bf16Bits>(ctx, a));
 }
 
 template <class Stored>
 void conv_hopper_backward(Context& ctx, const ConvBlockBackward<float, Stored>& a, const Stored* dz) {
-  check_taken<Stored>(ctx, a.shape);
   const ArenaScope scope(ctx);
   const auto* gradient = conv_operand<Bf16Bits>(ctx, conv_pixels(a.shape) * a.shape.out, dz);
   conv_mma_weight_gradient(ctx, a.shape, conv_operand<Bf16Bits>(ctx, conv_pixels(a.shape) * a.shape.in, a.x),

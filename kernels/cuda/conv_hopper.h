@@ -2,13 +2,15 @@
 // gradient is kMma's. For conv_block.cpp; CUDA twins only, and this header needs no CUDA header.
 #pragma once
 
+#include <string>
+
 #include "core/context.h"
 #include "kernels/conv_block.h"
 
 namespace emer::cuda {
 
 // Why kHopper cannot take this on ctx's device; empty where it can. `stored_bf16`: whether the arrays are BFloat16.
-const char* conv_hopper_refusal(Context& ctx, const ConvShape& shape, bool stored_bf16);
+std::string conv_hopper_refusal(Context& ctx, const ConvShape& shape, bool stored_bf16);
 
 template <class Stored>
 void conv_hopper_forward(Context& ctx, const ConvBlockForward<float, Stored>& args);

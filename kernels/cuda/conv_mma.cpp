@@ -3,19 +3,12 @@
 
 #include <type_traits>
 
-#include "core/check.h"
 #include "kernels/cuda/conv_operands.h"
 #include "kernels/cuda/conv_tensor.h"
 
 namespace emer::cuda {
 
 namespace {
-
-template <class Stored>
-void check_taken(Context& ctx, const ConvShape& shape) {
-  const char* refusal = conv_mma_refusal(shape, ctx.precision(), std::is_same_v<Stored, BFloat16>);
-  if (*refusal != '\0') fail(ErrorKind::kDevice, "conv_block: kernel mma: {}", refusal);
-}
 
 template <class Operand, class Stored>
 void forward(Context& ctx, const ConvBlockForward<float, Stored>& a) {
@@ -36,17 +29,16 @@ void backward(Context& ctx, const ConvBlockBackward<float, Stored>& a, const Sto
 
 }  // namespace
 
-const char* conv_mma_refusal(const ConvShape& shape, Precision precision, bool stored_bf16) {
+std::string conv_mma_refusal(const ConvShape& shape, Precision precision, bool stored_bf16) {
   if (shape.in < 16 || shape.in % kConvChannelStep != 0 || shape.out % kConvChannelStep != 0)
     return "it takes channels divisible by 8, and at least 16 of them in";
   if (!stored_bf16 && precision == Precision::kFp32)
     return "it multiplies in tf32 or bf16, and the precision is fp32";
-  return "";
+  return {};
 }
 
 template <class Stored>
 void conv_mma_forward(Context& ctx, const ConvBlockForward<float, Stored>& a) {
-  check_taken<Stored>(ctx, a.shape);
   if constexpr (std::is_same_v<Stored, float>) {
     if (ctx.precision() == Precision::kTf32) return forward<float>(ctx, a);
   }
@@ -55,7 +47,6 @@ void conv_mma_forward(Context& ctx, const ConvBlockForward<float, Stored>& a) {
 
 template <class Stored>
 void conv_mma_backward(Context& ctx, const ConvBlockBackward<float, Stored>& a, const Stored* dz) {
-  check_taken<Stored>(ctx, a.shape);
   if constexpr (std::is_same_v<Stored, float>) {
     if (ctx.precision() == Precision::kTf32) return backward<float>(ctx, a, dz);
   }

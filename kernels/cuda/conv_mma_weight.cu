@@ -3,6 +3,7 @@
 #include "core/cuda/device_code.h"
 #include "core/cuda/launch.h"
 #include "kernels/cuda/conv_mma_code.h"
+#include "kernels/cuda/conv_parts.h"
 
 namespace emer::cuda {
 
@@ -255,19 +256,6 @@ __global__ void __launch_bounds__(kThreads, 2) conv_weight_part(Job job) {
   store_part(job, part, row0 + warp / 2 * 64, column0 + warp % 2 * 64, sum, Operand{});
 }
 
-// One thread per four weights; the ranges are added in order.
-__global__ void conv_weight_sum(std::int64_t count, int ranges, const float4* parts, float4* d_weight) {
-  const std::int64_t at = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (at >= count) return;
-  float4 sum = parts[at];
-  for (int range = 1; range < ranges; ++range) {
-    const float4 more = parts[range * count + at];
-    sum = make_float4(sum.x + more.x, sum.y + more.y, sum.z + more.z, sum.w + more.w);
-  }
-  const float4 before = d_weight[at];
-  d_weight[at] = make_float4(before.x + sum.x, before.y + sum.y, before.z + sum.z, before.w + sum.w);
-}
-
 }  // namespace
 
 template <class Operand>
@@ -278,8 +266,7 @@ void conv_mma_weight_gradient(Context& ctx, const ConvShape& shape, const Operan
   const std::int64_t tiles = quotient_up(shape.out, kTile) * quotient_up(9 * shape.in, kTile);
   const std::int64_t pixels = std::int64_t{shape.n} * shape.height * shape.width;
   const std::int64_t wanted = std::min(quotient_up(kBlocks, tiles), quotient_up(pixels, kLeastPixels));
-  constexpr std::int64_t kStep =
-      Stage<Bf16Bits>::kPixels;  // of which either operand's stages are whole parts
+  constexpr std::int64_t kStep = Stage<Bf16Bits>::kPixels;  // two stages of floats
   const std::int64_t range = quotient_up(quotient_up(pixels, wanted), kStep) * kStep;
   const auto ranges = static_cast<int>(quotient_up(pixels, range));
   const std::int64_t weights = std::int64_t{9} * shape.out * shape.in;
@@ -300,9 +287,8 @@ void conv_mma_weight_gradient(Context& ctx, const ConvShape& shape, const Operan
           .parts = parts,
           .pixels = pixels,
           .range = range});
-  launch(ctx, {.name = "conv_weight_sum", .grid = {blocks_for(weights / 4)}, .block = kElementwiseBlock},
-         conv_weight_sum, weights / 4, ranges, reinterpret_cast<const float4*>(parts),
-         reinterpret_cast<float4*>(d_weight));
+  conv_add_parts(ctx, {.parts = ranges, .columns = weights, .weight = d_weight, .weight_count = weights},
+                 parts);
 }
 
 template void conv_mma_weight_gradient(Context&, const ConvShape&, const Bf16Bits*, const Bf16Bits*, float*);

@@ -11,6 +11,7 @@
 #include "tests/reference/conv_reference.h"
 #include "tests/support/device_run.h"
 #include "tests/support/values.h"
+#include "tests/twins/conv_run.h"
 
 namespace emer {
 namespace {
@@ -124,7 +125,28 @@ void expect_weight_gradient(const ConvShape& shape) {
   }
 }
 
-using ConvTensorTwin = test::TwinTest;
+// wgmma and TMA are those of compute capability 9.0 alone.
+bool has_wgmma() {
+  Context ctx(DeviceKind::kCuda);
+  ctx.set_precision(Precision::kBf16);
+  return conv_kernel_refusal(ctx, {1, 2, 8, 64, 64, true}, ConvKernel::kHopper, true).empty();
+}
+std::vector<ConvKernel> kernels() {
+  return has_wgmma() ? std::vector{ConvKernel::kMma, ConvKernel::kHopper} : std::vector{ConvKernel::kMma};
+}
+
+class ConvTensorTwin : public test::TwinTest {
+ protected:
+#ifdef EMER_SIMT
+  void SetUp() override {
+    simt::set_multiprocessors(1);  // one block works all tiles of a wgmma kernel
+    test::TwinTest::SetUp();
+  }
+  void TearDown() override {
+    simt::set_multiprocessors(132);
+  }
+#endif
+};
 
 // Smaller and larger than tiles of 128 pixels and 64 or 128 columns; channels that are no multiple of a stage.
 const ConvShape kShapes[] = {
@@ -148,6 +170,7 @@ TEST_F(ConvTensorTwin, ProductsOfIntegersAreExact) {
 // Widths with and without a pool in registers; the image map's places run over lines and images within a tile, and over
 // the last image.
 TEST_F(ConvTensorTwin, ProductsOfIntegersByWgmmaAreExact) {
+  if (!has_wgmma()) GTEST_SKIP() << "needs compute capability 9.0";
   for (const ConvShape& shape :
        {ConvShape{.n = 3, .height = 2, .width = 8, .in = 64, .out = 16, .pool = true},
         ConvShape{.n = 1, .height = 2, .width = 16, .in = 64, .out = 8, .pool = true},
@@ -173,7 +196,6 @@ TEST_F(ConvTensorTwin, LargeImagesAndManyChannelsAreExact) {
   const test::UncheckedAccesses unchecked;
   for (const ConvShape& shape :
        {ConvShape{.n = 1, .height = 96, .width = 64, .in = 16, .out = 8, .pool = true},
-        ConvShape{.n = 1, .height = 48, .width = 32, .in = 16, .out = 8},
         ConvShape{.n = 2, .height = 2, .width = 2, .in = 512, .out = 16, .pool = true},
         ConvShape{.n = 1, .height = 6, .width = 4, .in = 16, .out = 512}}) {
     expect_exact<Bf16Bits, Bf16Bits>(cuda::conv_mma_product<Bf16Bits, Bf16Bits>, shape);
@@ -228,6 +250,62 @@ TEST_F(ConvTensorTwin, FloatOperandsAreRoundedToTf32) {
       d_weight(ctx, std::vector<float>(c.weight.size()));
   cuda::conv_mma_weight_gradient(ctx, shape, of_x.data(), of_dz.data(), d_weight.data());
   expect_near(d_weight.read(), d_want, d_sizes, 7 * kEach);
+}
+
+// The whole op: dz, dbias and flipped weights are the plain kernels'.
+TEST_F(ConvTensorTwin, BlocksAreTheFormula) {
+  const ConvShape pooled{2, 6, 8, 64, 64, true}, even{3, 5, 6, 24, 16, false};
+  std::uint64_t seed = 100;
+  for (const Precision precision : {Precision::kTf32, Precision::kBf16}) {
+    test::expect_conv<float>({.shape = even, .kernel = ConvKernel::kMma, .precision = precision}, seed += 10);
+    if (HasFatalFailure()) return;
+  }
+  test::expect_conv<BFloat16>({.shape = even, .kernel = ConvKernel::kMma, .precision = Precision::kBf16},
+                              130);
+  if (HasFatalFailure()) return;
+  for (const ConvKernel kernel : kernels()) {
+    const test::ConvCase c{.shape = pooled, .kernel = kernel, .precision = Precision::kBf16};
+    test::expect_conv<float>(c, seed += 10);
+    if (HasFatalFailure()) return;
+    test::expect_conv<BFloat16>(c, seed += 10);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_F(ConvTensorTwin, TwoRunsAndARecordedOneHaveTheSameBits) {
+  for (const ConvKernel kernel : kernels()) {
+    const ConvShape two_ranges{6, 12, 8, 16, 16, true}, two_tiles{3, 12, 8, 64, 64, true};
+    test::ConvCase c{.shape = kernel == ConvKernel::kMma ? two_ranges : two_tiles,
+                     .kernel = kernel,
+                     .precision = Precision::kBf16};
+    const test::UncheckedAccesses unchecked;
+    const auto in = test::conv_inputs<BFloat16>(c.shape, 5);
+    const auto first = test::run_conv<BFloat16>(DeviceKind::kCuda, c, in);
+    EXPECT_EQ(test::run_conv<BFloat16>(DeviceKind::kCuda, c, in), first);
+    c.recorded = true;
+    EXPECT_EQ(test::run_conv<BFloat16>(DeviceKind::kCuda, c, in), first);
+  }
+}
+
+TEST_F(ConvTensorTwin, KernelsSayWhatTheyCannotTake) {
+  if (!has_wgmma()) GTEST_SKIP() << "needs compute capability 9.0";
+  Context ctx(DeviceKind::kCuda);
+  const ConvShape wide{2, 6, 8, 64, 64, true}, narrow{2, 6, 8, 1, 64, true}, odd{2, 6, 8, 64, 60, true};
+  const auto refuses = [&](const ConvShape& shape, ConvKernel kernel, Precision precision, bool stored_bf16) {
+    ctx.set_precision(precision);
+    return !conv_kernel_refusal(ctx, shape, kernel, stored_bf16).empty();
+  };
+  for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16}) {
+    EXPECT_EQ(refuses(wide, ConvKernel::kMma, precision, false), precision == Precision::kFp32);
+    EXPECT_EQ(refuses(wide, ConvKernel::kHopper, precision, false), precision != Precision::kBf16);
+    for (const ConvKernel kernel : {ConvKernel::kMma, ConvKernel::kHopper}) {
+      EXPECT_FALSE(refuses(wide, kernel, precision, true));
+      EXPECT_TRUE(refuses(narrow, kernel, precision, true));
+      EXPECT_TRUE(refuses(odd, kernel, precision, true));
+    }
+  }
+  EXPECT_TRUE(refuses({2, 6, 10, 64, 64, true}, ConvKernel::kHopper, Precision::kBf16, true));
+  EXPECT_FALSE(refuses({2, 6, 10, 64, 64, false}, ConvKernel::kHopper, Precision::kBf16, true));
 }
 
 TEST_F(ConvTensorTwin, KeepsNaNThroughReluAndPool) {
