@@ -31,8 +31,8 @@ Precision context_precision(const std::string& precision) {
 const std::vector<Case>& cases() {
   static const std::vector<Case> all = [] {
     std::vector<Case> list;
-    for (const auto& group :
-         {ceiling_cases(), kl_cases(), cca_cases(), gru_cases(), dense_cases(), rank_cases(), step_cases()})
+    for (const auto& group : {ceiling_cases(), kl_cases(), cca_cases(), gru_cases(), dense_cases(),
+                              rank_cases(), step_cases(), vggish_cases()})
       list.insert(list.end(), group.begin(), group.end());
     return list;
   }();

@@ -64,5 +64,6 @@ std::vector<Case> gru_cases();
 std::vector<Case> dense_cases();
 std::vector<Case> rank_cases();
 std::vector<Case> step_cases();
+std::vector<Case> vggish_cases();
 
 }  // namespace emer::bench

@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <unordered_map>
+#include <vector>
 
 #include "core/check.h"
 #include "core/parallel.h"
@@ -187,14 +189,14 @@ const float* weights_in_order_of(Context& ctx, const PlanType& plan, const float
   return packed;
 }
 
-constexpr std::int64_t kForwardBytes = 4 << 20;
+constexpr std::int64_t kForwardBytes = 1 << 20;
 constexpr std::int64_t kBackwardBytes = 32 << 20;
 
 // Images that one call of oneDNN takes, so that z passes to the pool through the cache and scratch does not grow with
 // the batch.
-std::int64_t images_per_call(const ConvShape& s, std::int64_t bytes) {
+std::int64_t images_per_call(const ConvShape& s, std::int64_t bytes, std::int64_t most) {
   const std::int64_t per_image = std::int64_t{4} * s.height * s.width * s.out;
-  return std::clamp<std::int64_t>(bytes / per_image, std::min(2, s.n), s.n);
+  return std::max<std::int64_t>(std::min(bytes / per_image, most), 1);
 }
 
 template <class Body>
@@ -212,26 +214,54 @@ auto with_onednn(const char* op, Body&& body) {
 bool conv_onednn_forward(Context& ctx, const ConvBlockForward<float>& a) {
   return with_onednn("conv block", [&] {
     const ConvShape& s = a.shape;
-    const std::int64_t places = std::int64_t{s.height} * s.width, chunk = images_per_call(s, kForwardBytes);
-    const auto whole = forward_plan_for(s, chunk);
-    const auto rest = s.n % chunk == 0 ? whole : forward_plan_for(s, s.n % chunk);
-    if (whole == nullptr || rest == nullptr) return false;
+    const std::int64_t places = std::int64_t{s.height} * s.width, z_size = places * s.out;
+    // Every thread takes images of its own through convolution and pool, z in its cache; all threads together take those
+    // that are left over.
+    const int threads = omp_get_max_threads();
+    const std::int64_t left = s.n % threads, shared = s.n - left;
+    const std::int64_t chunk = images_per_call(s, kForwardBytes, shared / threads);
+    std::shared_ptr<const ForwardPlan> own, rest, together;
+    {
+      const OpenmpThreads one(1);
+      own = shared == 0 ? nullptr : forward_plan_for(s, chunk);
+      rest = shared == 0 || shared % chunk == 0 ? own : forward_plan_for(s, shared % chunk);
+    }
+    together = left == 0 ? nullptr : forward_plan_for(s, left);
+    if ((shared > 0 && (own == nullptr || rest == nullptr)) || (left > 0 && together == nullptr))
+      return false;
 
     ArenaScope scope(ctx);
-    float* z_chunk = s.pool ? ctx.scratch<float>(static_cast<std::size_t>(chunk * places * s.out)) : nullptr;
-    const float* weight = weights_in_order_of(ctx, *whole, a.weight);
-    for (std::int64_t first = 0; first < s.n; first += chunk) {
-      ArenaScope call_scope(ctx);
-      const std::int64_t images = std::min<std::int64_t>(chunk, s.n - first);
-      const ForwardPlan& plan = images == chunk ? *whole : *rest;
-      if (plan.weight != whole->weight) weight = weights_in_order_of(ctx, plan, a.weight);
-      float* z = s.pool ? z_chunk : a.y + first * places * s.out;
+    const auto run = [&](const ForwardPlan& plan, const float* weight, std::int64_t first,
+                         std::int64_t images, float* z, float* scratch) {
+      float* to = s.pool ? z : a.y + first * z_size;
       execute(plan.run, {{DNNL_ARG_SRC, memory(plan.x, a.x + first * places * s.in)},
                          {DNNL_ARG_WEIGHTS, memory(plan.weight, weight)},
                          {DNNL_ARG_BIAS, memory(plan.bias, a.bias)},
-                         {DNNL_ARG_DST, memory(plan.y, z)},
-                         {DNNL_ARG_SCRATCHPAD, memory(plan.scratch, scratch_of(ctx, plan.scratch))}});
-      finish_forward(a, first, images, z);
+                         {DNNL_ARG_DST, memory(plan.y, to)},
+                         {DNNL_ARG_SCRATCHPAD, memory(plan.scratch, scratch)}});
+      finish_forward(a, first, images, to);
+    };
+    if (shared > 0) {
+      const float* weight = weights_in_order_of(ctx, *own, a.weight);
+      const float* rest_weight =
+          rest->weight == own->weight ? weight : weights_in_order_of(ctx, *rest, a.weight);
+      std::vector<float*> z, scratch;
+      for (int t = 0; t < threads; ++t) {
+        z.push_back(s.pool ? ctx.scratch<float>(static_cast<std::size_t>(chunk * z_size)) : nullptr);
+        scratch.push_back(
+            ctx.scratch<float>(std::max(own->scratch.get_size(), rest->scratch.get_size()) / 4 + 1));
+      }
+      parallel_for(shared, chunk, [&](std::int64_t first, std::int64_t end) {
+        const OpenmpThreads one(1);
+        const auto t = static_cast<std::size_t>(threads == 1 ? 0 : omp_get_thread_num());
+        const bool full = end - first == chunk;
+        run(full ? *own : *rest, full ? weight : rest_weight, first, end - first, z[t], scratch[t]);
+      });
+    }
+    if (left > 0) {
+      float* z = s.pool ? ctx.scratch<float>(static_cast<std::size_t>(left * z_size)) : nullptr;
+      run(*together, weights_in_order_of(ctx, *together, a.weight), shared, left, z,
+          scratch_of(ctx, together->scratch));
     }
     return true;
   });
@@ -240,7 +270,8 @@ bool conv_onednn_forward(Context& ctx, const ConvBlockForward<float>& a) {
 bool conv_onednn_backward(Context& ctx, const ConvBlockBackward<float>& a) {
   return with_onednn("conv block backward", [&] {
     const ConvShape& s = a.shape;
-    const std::int64_t places = std::int64_t{s.height} * s.width, chunk = images_per_call(s, kBackwardBytes);
+    const std::int64_t places = std::int64_t{s.height} * s.width,
+                       chunk = images_per_call(s, kBackwardBytes, s.n);
     const bool even = s.n % chunk == 0;
     const auto whole = weights_plan_for(s, chunk);
     const auto rest = even ? whole : weights_plan_for(s, s.n % chunk);

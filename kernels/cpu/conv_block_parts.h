@@ -2,7 +2,9 @@
 // of the gradient back through both. Every loop runs over the channels of one place.
 #pragma once
 
+#include <bit>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "core/parallel.h"
@@ -40,6 +42,25 @@ void relu(std::int64_t count, const Real* z, Stored* y) {
   });
 }
 
+// max(0, z) at its first maximum. What is not negative is ordered as its bits are, NaN above all: compared as whole
+// numbers, for which GCC, unlike for chains of floating-point comparisons, makes vector code.
+template <class Real>
+struct PoolMaximum {
+  using Bits = std::conditional_t<sizeof(Real) == 4, std::int32_t, std::int64_t>;
+  static Bits bits_of(Real z) {
+    return std::bit_cast<Bits>(z <= Real(0) ? Real(0) : z) & std::numeric_limits<Bits>::max();
+  }
+  Real value;
+  Bits place;
+
+  PoolMaximum(Real z0, Real z1, Real z2, Real z3) {
+    const Bits b0 = bits_of(z0), b1 = bits_of(z1), b2 = bits_of(z2), b3 = bits_of(z3);
+    const Bits first = b1 > b0 ? b1 : b0, second = b3 > b2 ? b3 : b2;
+    place = second > first ? (b3 > b2 ? 3 : 2) : (b1 > b0 ? 1 : 0);
+    value = std::bit_cast<Real>(second > first ? second : first);
+  }
+};
+
 // z of `images` images of the shape to y and, where not null, argmax.
 template <class Real, class Stored>
 void relu_pool(const ConvShape& shape, std::int64_t images, const Real* z, Stored* y, std::uint8_t* argmax) {
@@ -51,37 +72,18 @@ void relu_pool(const ConvShape& shape, std::int64_t images, const Real* z, Store
         const Real *z01 = z00 + out, *z10 = z00 + line, *z11 = z10 + out;
         const std::int64_t to = (row * columns + j) * out;
         Stored* y_to = y + to;
-        // A later place takes over where it is larger or the first NaN. Where nothing is above 0, every place of max(0,
-        // z) is a maximum and the first one counts.
-        const auto best_of = [](Real v0, Real v1, Real v2, Real v3, int& place) {
-          Real best = v0;
-          place = 0;
-          const auto meet = [&](Real v, int k) {
-            const bool take = !(v <= best) & (best == best);
-            best = take ? v : best;
-            place = take ? k : place;
-          };
-          meet(v1, 1);
-          meet(v2, 2);
-          meet(v3, 3);
-          const bool off = best <= Real(0);
-          place = off ? 0 : place;
-          return off ? Real(0) : best;
-        };
         if (argmax != nullptr) {
           std::uint8_t* place_to = argmax + to;
 #pragma omp simd
           for (std::int64_t o = 0; o < out; ++o) {
-            int place;
-            y_to[o] = store<Stored>(best_of(z00[o], z01[o], z10[o], z11[o], place));
-            place_to[o] = static_cast<std::uint8_t>(place);
+            const PoolMaximum<Real> best(z00[o], z01[o], z10[o], z11[o]);
+            y_to[o] = store<Stored>(best.value);
+            place_to[o] = static_cast<std::uint8_t>(best.place);
           }
         } else {
 #pragma omp simd
-          for (std::int64_t o = 0; o < out; ++o) {
-            int place;
-            y_to[o] = store<Stored>(best_of(z00[o], z01[o], z10[o], z11[o], place));
-          }
+          for (std::int64_t o = 0; o < out; ++o)
+            y_to[o] = store<Stored>(PoolMaximum<Real>(z00[o], z01[o], z10[o], z11[o]).value);
         }
       }
   });
@@ -93,10 +95,12 @@ void relu_pool_backward(const ConvShape& shape, std::int64_t images, const Store
                         const std::uint8_t* argmax, const Stored* dy, Real* dz) {
   const std::int64_t out = shape.out, line = shape.width * out;
   if (!shape.pool) {
-    parallel_for(images * shape.height, row_grain(line), [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(images * shape.height * line, 1 << 15, [&](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
-      for (std::int64_t k = begin * line; k < end * line; ++k)
-        dz[k] = load<Real>(y[k]) <= Real(0) ? Real(0) : load<Real>(dy[k]);
+      for (std::int64_t k = begin; k < end; ++k) {
+        const Real value = load<Real>(y[k]), d = load<Real>(dy[k]);
+        dz[k] = value <= Real(0) ? Real(0) : d;
+      }
     });
     return;
   }
@@ -111,7 +115,8 @@ void relu_pool_backward(const ConvShape& shape, std::int64_t images, const Store
         Real *d01 = d00 + out, *d10 = d00 + line, *d11 = d10 + out;
 #pragma omp simd
         for (std::int64_t o = 0; o < out; ++o) {
-          const Real d = load<Real>(y_from[o]) <= Real(0) ? Real(0) : load<Real>(dy_from[o]);
+          const Real value = load<Real>(y_from[o]), d_value = load<Real>(dy_from[o]);
+          const Real d = value <= Real(0) ? Real(0) : d_value;
           const int k = place[o];
           d00[o] = k == 0 ? d : Real(0);
           d01[o] = k == 1 ? d : Real(0);
