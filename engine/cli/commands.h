@@ -13,6 +13,7 @@ void register_info(CLI::App& app);
 void register_prepare(CLI::App& app);
 void register_synth(CLI::App& app);
 void register_convert(CLI::App& app);
+void register_extract(CLI::App& app);
 void register_train(CLI::App& app);
 void register_evaluate(CLI::App& app);
 void register_search(CLI::App& app);

@@ -81,6 +81,9 @@ void register_commands(CLI::App& app) {
 #ifdef EMER_COMMAND_CONVERT
   register_convert(app);
 #endif
+#ifdef EMER_COMMAND_EXTRACT
+  register_extract(app);
+#endif
 #ifdef EMER_COMMAND_TRAIN
   register_train(app);
 #endif

@@ -1,0 +1,170 @@
+#include "engine/extract.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/build_info.h"
+#include "core/check.h"
+#include "core/file.h"
+#include "core/sha256.h"
+#include "data/archive.h"
+#include "engine/extract_parts.h"
+#include "kernels/log_mel.h"
+
+namespace emer {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::array<const char*, 24> kExtensions = {
+    "mp3", "wav", "flac", "ogg", "oga", "opus", "m4a", "aac", "mp4", "mp2", "aif", "aiff",
+    "au",  "snd", "caf",  "wma", "ape", "wv",   "tta", "w64", "mka", "ac3", "amr", "webm"};
+
+bool is_sound(const std::string& file) {
+  const std::size_t dot = file.rfind('.');
+  if (dot == std::string::npos) return false;
+  std::string extension = file.substr(dot + 1);
+  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
+}
+
+// As JSON, in which a name that is not UTF-8 has replacement characters.
+std::string text_of(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+const char* name_of(AudioOutput output) {
+  return output == AudioOutput::kLogMel ? "logmel" : output == AudioOutput::kVggish ? "vggish" : "pca";
+}
+
+// How the result was made: for readers of the file.
+std::map<std::string, std::string> facts_of(const ExtractRequest& request) {
+  std::map<std::string, std::string> facts = {
+      {"format", "emer-features-1"},
+      {"what", name_of(request.features.output)},
+      {"created_by", "emer " + version() + " (" + git_hash() + ")"},
+      {"resampler", emer::name_of(request.features.resampler)},
+      {"start_seconds", fmt::format("{}", request.range.start_seconds)}};
+  if (request.range.seconds) facts["seconds"] = fmt::format("{}", *request.range.seconds);
+  if (request.range.pad) facts["padded"] = "true";
+  if (request.features.output != AudioOutput::kLogMel)
+    facts["weights_checksum"] = sha256_hex(read_file(request.features.weights));
+  if (request.features.output == AudioOutput::kPca) {
+    facts["pca_checksum"] = sha256_hex(read_file(request.features.pca));
+    facts["pca_rounding"] = request.features.rounding == PcaRounding::kTruncate ? "truncate" : "nearest";
+  }
+  return facts;
+}
+
+ExtractedItem item_of(const AudioFeatureOptions& options, ClipFeatures&& features) {
+  ExtractedColumn column;
+  if (options.output == AudioOutput::kLogMel) {
+    column.name = "patches";
+    column.row_shape = {kLogMelFrames, kLogMelBands};
+  } else {
+    column.name = "music";
+    column.row_shape = {features.width};
+  }
+  if (options.output == AudioOutput::kPca) {
+    column.dtype = DType::kU8;
+    column.bytes.assign(features.bytes.begin(), features.bytes.end());
+  } else {
+    column.bytes.assign(reinterpret_cast<const char*>(features.values.data()),
+                        features.values.size() * sizeof(float));
+  }
+  ExtractedItem item;
+  item.checksum = std::move(features.checksum);
+  item.rows = features.examples;
+  item.columns.push_back(std::move(column));
+  return item;
+}
+
+}  // namespace
+
+std::vector<AudioSource> sound_files(const std::vector<std::string>& inputs) {
+  std::vector<AudioSource> sources;
+  for (const std::string& input : inputs) {
+    std::error_code absent;
+    if (!std::filesystem::exists(input, absent)) {  // one of many may be missing: said at its turn
+      sources.push_back({input, [input] { return read_file(input); }});
+      continue;
+    }
+    const FileTree tree = FileTree::open(input);
+    if (tree.kind() == FileTree::Kind::kFile) {
+      sources.push_back({input, [input] { return read_file(input); }});
+      continue;
+    }
+    const std::size_t before = sources.size();
+    for (const std::string& file : tree.files())
+      if (is_sound(file)) sources.push_back(tree.source(file));
+    if (sources.size() == before)
+      fail_input("{}: there is no sound file in it (mp3, wav, flac, ogg, m4a, …)", input);
+  }
+  return sources;
+}
+
+ExtractResult extract(Context& ctx, const ExtractRequest& request) {
+  const auto begin = std::chrono::steady_clock::now();
+  std::map<std::string, std::string> metadata = facts_of(request);
+  std::vector<AudioClip> clips;
+  for (AudioSource& source : sound_files(request.inputs)) clips.push_back({std::move(source), request.range});
+
+  // Everything that decides the numbers; a device's differ from another's in rounding.
+  Json key = metadata;
+  key["decoder"] = decoder_version();
+  key["device"] = emer::name_of(ctx.device());
+  ExtractParts parts(request.out + ".parts", text_of(key));
+
+  ExtractResult result;
+  result.progress.files = static_cast<std::int64_t>(clips.size());
+  AudioFeatureOptions options = request.features;
+  // The threads that ask must not meet additions: what an earlier sitting did is enough to know.
+  const ExtractParts::Checksums earlier = parts.checksums();
+  options.skip = [&earlier](const std::string& checksum) { return earlier.count(checksum) > 0; };
+  Json names = Json::array(), checksums = Json::array(), failed = Json::object();
+  std::vector<std::string> order;
+  const AudioRun run = audio_features(ctx, clips, options, [&](std::size_t i, ClipFeatures&& features) {
+    const std::string& name = clips[i].source.name;
+    if (features.failed()) {
+      failed[name] = features.failure;
+      result.failures.push_back(std::move(features.failure));
+    } else {
+      if (!features.warning.empty()) result.warnings.push_back(name + ": " + features.warning);
+      names.push_back(name);
+      checksums.push_back(features.checksum);
+      order.push_back(features.checksum);
+      if (features.skipped || parts.contains(features.checksum)) ++result.reused;
+      result.progress.sound_seconds += features.seconds;
+      if (!features.skipped) parts.add(item_of(options, std::move(features)));
+      result.examples += parts.rows_of(order.back());
+    }
+    ++result.progress.done;
+    result.progress.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (request.progress) request.progress(result.progress);
+    return !request.should_stop || !request.should_stop();
+  });
+  if (!run.cache_problem.empty())
+    result.warnings.push_back("decoded sound is not kept for another time: " + run.cache_problem);
+  parts.flush();
+  result.stopped = !run.complete && result.progress.done < result.progress.files;
+  if (result.stopped) return result;
+
+  if (!order.empty()) {
+    metadata["files"] = text_of(names);
+    metadata["checksums"] = text_of(checksums);
+    if (!failed.empty()) metadata["failed"] = text_of(failed);
+    parts.join(order, "patch_offset", metadata, request.out);
+    result.written = static_cast<std::int64_t>(order.size());
+  }
+  parts.remove();
+  result.progress.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return result;
+}
+
+}  // namespace emer
