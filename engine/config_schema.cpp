@@ -76,7 +76,8 @@ void add_data(std::vector<Key>& k) {
   k.push_back({"data.rater_mean", EMER_CHOICE(data.rater_mean, "skip_missing", "plain"), "-",
                "recorded only: `emer prepare deam --rater-mean` decides; mean over raters (B16)", "plain"});
   k.push_back({"data.resampler", EMER_CHOICE(data.resampler, "soxr", "resampy_0_2_2"), "-",
-               "recorded only: audio is not read yet; resampler", "resampy_0_2_2"});
+               "recorded only: `--resampler` of `emer prepare` and `emer extract` decides; sound to 16 kHz",
+               "resampy_0_2_2"});
 }
 
 void add_model(std::vector<Key>& k) {
