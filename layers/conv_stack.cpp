@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "kernels/bf16_cast.h"
 
 namespace emer {
 
@@ -19,6 +20,12 @@ std::array<ConvShape, 6> vggish_shapes(const VggishConfig& config) {
     in = shapes[k].out;
   }
   return shapes;
+}
+
+template <class Real, class Stored>
+ConvStack<Real, Stored>::ConvStack(const VggishConfig& config)
+    : shapes_(vggish_shapes(config)), kernels_(config.kernels) {
+  if (kernels_[0] == ConvKernel::kMma || kernels_[0] == ConvKernel::kHopper) kernels_[0] = ConvKernel::kPlain;
 }
 
 template <class Real, class Stored>
@@ -97,7 +104,42 @@ std::size_t ConvStack<Real, Stored>::kept_bytes() const {
   return bytes;
 }
 
+namespace {
+BFloat16* rounded(Context& ctx, std::int64_t count, const float* from) {
+  auto* to = ctx.scratch<BFloat16>(static_cast<std::size_t>(count));
+  round_to_bf16(ctx, {.count = count, .from = from, .to = to});
+  return to;
+}
+}  // namespace
+
+std::int64_t RoundedConvStack::input_size(int patches) const {
+  return std::int64_t{patches} * VggishConfig::kFrames * VggishConfig::kBands;
+}
+std::int64_t RoundedConvStack::output_size(int patches) const {
+  const ConvShape last = vggish_shapes(config_).back();
+  return std::int64_t{patches} * last.out_height() * last.out_width() * last.out;
+}
+
+void RoundedConvStack::forward(Context& ctx, int patches, const float* x, const ConvLayers<float>& layers,
+                               bool keep, float* y) {
+  const ArenaScope scope(ctx);
+  const std::int64_t count = output_size(patches);
+  auto* narrow = ctx.scratch<BFloat16>(static_cast<std::size_t>(count));
+  stack_.forward(ctx, patches, rounded(ctx, input_size(patches), x), layers, keep, narrow);
+  widen_bf16(ctx, {.count = count, .from = narrow, .to = y});
+  if (keep) kept_ = patches;
+}
+
+void RoundedConvStack::backward(Context& ctx, const float* x, ConvLayers<float>& layers, const float* y,
+                                const float* dy) {
+  const ArenaScope scope(ctx);
+  const std::int64_t count = output_size(kept_);
+  stack_.backward(ctx, rounded(ctx, input_size(kept_), x), layers, rounded(ctx, count, y),
+                  rounded(ctx, count, dy));
+}
+
 template class ConvStack<float>;
+template class ConvStack<float, BFloat16>;
 template class ConvStack<double>;
 
 }  // namespace emer

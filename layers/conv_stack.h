@@ -27,7 +27,7 @@ std::array<ConvShape, 6> vggish_shapes(const VggishConfig& config);
 template <class Real, class Stored = Real>
 class ConvStack {
  public:
-  explicit ConvStack(const VggishConfig& config) : shapes_(vggish_shapes(config)), kernels_(config.kernels) {}
+  explicit ConvStack(const VggishConfig& config);
 
   // x [patches, 96, 64] to y [patches, 6, 4, channels[5]], overwritten. keep: backward will follow.
   void forward(Context& ctx, int patches, const Stored* x, const ConvLayers<Real>& layers, bool keep,
@@ -46,6 +46,26 @@ class ConvStack {
   std::array<Tensor<Stored>, kBlocks - 1> outputs_;   // the last one's is the caller's
   std::array<Tensor<std::uint8_t>, kBlocks> argmax_;  // empty without a pool
   int kept_ = 0;                                      // patches
+};
+
+// ConvStack<float>'s work with activations kept in bfloat16, half their size: x, y and dy are rounded on the way in, y and
+// what backward needs of it are exact in float.
+class RoundedConvStack {
+ public:
+  explicit RoundedConvStack(const VggishConfig& config) : config_(config), stack_(config) {}
+
+  void forward(Context& ctx, int patches, const float* x, const ConvLayers<float>& layers, bool keep,
+               float* y);
+  void backward(Context& ctx, const float* x, ConvLayers<float>& layers, const float* y, const float* dy);
+  std::size_t kept_bytes() const { return stack_.kept_bytes(); }
+
+ private:
+  std::int64_t input_size(int patches) const;
+  std::int64_t output_size(int patches) const;
+
+  VggishConfig config_;
+  ConvStack<float, BFloat16> stack_;
+  int kept_ = 0;  // patches
 };
 
 }  // namespace emer

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <type_traits>
 
 #include "core/check.h"
 #include "core/parallel.h"
@@ -37,13 +38,13 @@ ConvLayers<Real> make_conv_layers(Context& ctx, const VggishConfig& config) {
 
 }  // namespace
 
-VggishMemory vggish_memory(const VggishConfig& config, std::int64_t size) {
+VggishMemory vggish_memory(const VggishConfig& config, std::int64_t size, std::int64_t conv_size) {
   VggishMemory memory;
   memory.of_batch = size * (feature_count(config) + config.dense[0] + config.dense[1] + config.dense[2]);
   const auto shapes = vggish_shapes(config);
   for (std::size_t k = 0; k < shapes.size(); ++k) {
     const std::int64_t values = std::int64_t{shapes[k].out_height()} * shapes[k].out_width() * shapes[k].out;
-    if (k + 1 < shapes.size()) memory.of_piece += size * values;
+    if (k + 1 < shapes.size()) memory.of_piece += conv_size * values;
     if (shapes[k].pool) memory.of_piece += values;
   }
   return memory;
@@ -58,7 +59,8 @@ struct Vggish<Real>::Impl {
         fc1(ctx, "vggish.fc1", features_of_patch, config.dense[0]),
         fc2(ctx, "vggish.fc2", config.dense[0], config.dense[1]),
         fc3(ctx, "vggish.fc3", config.dense[1], config.dense[2]),
-        stack(config) {
+        stack(config),
+        rounded_stack(config) {
     EMER_CHECK(config.piece >= 0, "vggish: pieces of {} patches", config.piece);
   }
 
@@ -66,7 +68,8 @@ struct Vggish<Real>::Impl {
   int features_of_patch;
   ConvLayers<Real> conv_layers;
   Linear<Real> fc1, fc2, fc3;
-  ConvStack<Real> stack;  // what it keeps is of piece `kept_piece`
+  ConvStack<Real> stack;           // what it keeps is of piece `kept_piece`
+  RoundedConvStack rounded_stack;  // in its place where `rounded`
 
   // Of the last forward.
   int n = 0, steps = 0;
@@ -75,6 +78,7 @@ struct Vggish<Real>::Impl {
   std::vector<std::int64_t> chosen;  // places of the patches in x, of [n * steps]; empty: all
   int rows = 0;                      // patches computed
   bool kept = false;
+  bool rounded = false;
   int kept_piece = -1;
   Tensor<Real> gathered;                    // patches of a piece that do not lie together in x
   Tensor<Real> features, hidden1, hidden2;  // kept for backward
@@ -117,12 +121,22 @@ struct Vggish<Real>::Impl {
     return gathered.data();
   }
 
+  template <class Work>
+  void with_stack(const Work& work) {
+    if constexpr (std::is_same_v<Real, float>) {
+      if (rounded) return work(rounded_stack);
+    }
+    work(stack);
+  }
+
   // The convolutions of one piece; returns what they read.
   const Real* run_piece(Context& ctx, int index, bool keep, Real* features_of_batch) {
     const int first = index * piece(), count = std::min(piece(), rows - first);
     const Real* input = input_of(ctx, first, count);
-    stack.forward(ctx, count, input, conv_layers, keep,
-                  features_of_batch + std::int64_t{first} * features_of_patch);
+    with_stack([&](auto& convolutions) {
+      convolutions.forward(ctx, count, input, conv_layers, keep,
+                           features_of_batch + std::int64_t{first} * features_of_patch);
+    });
     if (keep) kept_piece = index;
     return input;
   }
@@ -189,7 +203,9 @@ struct Vggish<Real>::Impl {
       const Real* input =
           k == kept_piece ? input_of(ctx, first, count) : run_piece(ctx, k, true, features.data());
       const std::int64_t at = std::int64_t{first} * features_of_patch;
-      stack.backward(ctx, input, conv_layers, features.data() + at, d_features + at);
+      with_stack([&](auto& convolutions) {
+        convolutions.backward(ctx, input, conv_layers, features.data() + at, d_features + at);
+      });
     }
   }
 };
@@ -218,6 +234,7 @@ const Real* Vggish<Real>::forward(Context& ctx, int n, int steps, const Real* x,
   impl_->x = x;
   impl_->lengths = lengths;
   impl_->kept = keep;
+  impl_->rounded = ctx.on_cuda() && ctx.precision() == Precision::kBf16;
   return impl_->forward(ctx);
 }
 
@@ -234,8 +251,8 @@ const VggishConfig& Vggish<Real>::config() const {
 template <class Real>
 std::size_t Vggish<Real>::kept_bytes() const {
   const Impl& i = *impl_;
-  return i.stack.kept_bytes() + i.features.bytes() + i.hidden1.bytes() + i.hidden2.bytes() + i.y.bytes() +
-         i.gathered.bytes();
+  return i.stack.kept_bytes() + i.rounded_stack.kept_bytes() + i.features.bytes() + i.hidden1.bytes() +
+         i.hidden2.bytes() + i.y.bytes() + i.gathered.bytes();
 }
 
 template class Vggish<float>;

@@ -26,21 +26,22 @@ struct VggishConfig {
   // backward computes each piece's activations again, but for the last's (gradient checkpointing). The dense layers take
   // the whole batch at once. 0: the whole batch is one piece.
   int piece = 0;
-  // One for every block, or one for each.
+  // One for each block. The first, of one input channel, takes kPlain where kMma or kHopper is named.
   std::array<ConvKernel, 6> kernels = {ConvKernel::kAuto, ConvKernel::kAuto, ConvKernel::kAuto,
                                        ConvKernel::kAuto, ConvKernel::kAuto, ConvKernel::kAuto};
 };
 
 // Bytes of activations from forward to backward: for each patch of the batch, and more for each patch of one piece.
-// `size`: of one number. At the default widths in float 82,432 and 1,462,272: a batch of 512 songs of 31 patches keeps
+// `size`: of one number; `conv_size`: of one between the convolutions, 2 where CUDA keeps them in bfloat16. At the default widths in float 82,432 and 1,462,272: a batch of 512 songs of 31 patches keeps
 // 1.3 GB, and 0.75 GB with pieces of 512; all in one piece it would be 24.5 GB.
 struct VggishMemory {
   std::int64_t of_batch = 0;
   std::int64_t of_piece = 0;
 };
-VggishMemory vggish_memory(const VggishConfig& config, std::int64_t size = 4);
+VggishMemory vggish_memory(const VggishConfig& config, std::int64_t size = 4, std::int64_t conv_size = 4);
 
-// Instantiated for float (all devices) and double (CPU, for checking).
+// Instantiated for float (all devices) and double (CPU, for checking). On CUDA with ctx.precision() kBf16 the activations
+// between convolutions and their gradients are bfloat16.
 template <class Real>
 class Vggish {
  public:

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/bf16_cast.h"
 #include "kernels/cuda/cast.h"
 #include "tests/support/bf16.h"
 #include "tests/support/device_run.h"
@@ -56,6 +57,35 @@ TEST_F(CastTwin, BetweenFloatAndDouble) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     EXPECT_EQ(narrow[i], static_cast<float>(values[i]));
     EXPECT_EQ(wide[i], static_cast<double>(narrow[i]));
+  }
+}
+
+// The op, whose twins both exist: ties to even, NaN stays, what is bfloat16 already comes back as it was.
+TEST_F(CastTwin, RoundToBf16IsTheSameOnBothDevices) {
+  const std::vector<float> values = {1.0f,
+                                     257.0f,
+                                     259.0f,
+                                     -257.0f,
+                                     0x1.02p0f,
+                                     0x1.01p0f,
+                                     3.0f,
+                                     0.1f,
+                                     1.0e-30f,
+                                     -0.0f,
+                                     std::numeric_limits<float>::quiet_NaN()};
+  const auto count = static_cast<std::int64_t>(values.size());
+  for (const DeviceKind kind : {DeviceKind::kCpu, DeviceKind::kCuda}) {
+    Context ctx(kind);
+    test::DeviceArray<float> from(ctx, values);
+    auto rounded = test::DeviceArray<BFloat16>::poisoned(ctx, values.size());
+    auto back = test::DeviceArray<float>::poisoned(ctx, values.size());
+    round_to_bf16(ctx, {.count = count, .from = from.data(), .to = rounded.data()});
+    widen_bf16(ctx, {.count = count, .from = rounded.data(), .to = back.data()});
+    rounded.read();
+    const auto got = back.read();
+    for (std::size_t i = 0; i + 1 < values.size(); ++i)
+      EXPECT_EQ(static_cast<double>(got[i]), test::bf16_rounded(static_cast<double>(values[i]))) << values[i];
+    EXPECT_TRUE(std::isnan(got.back()));
   }
 }
 
