@@ -119,14 +119,16 @@ AudioSource FileTree::source(const std::string& file) const {
 std::vector<std::string> FileTree::find(const std::string& name, const Match& matches) const {
   std::vector<std::string> found;
   for (const std::string& file : impl_->files)
-    if (impl_->kind == Kind::kFile || (last_part(file) == name && (!matches || matches(name_of(file)))))
-      found.push_back(file);
+    if (last_part(file) == name && (!matches || matches(name_of(file)))) found.push_back(file);
   return found;
 }
 
 std::string FileTree::find_one(const std::string& name, const std::string& what, const Match& matches) const {
   const std::vector<std::string> found = find(name, matches);
-  const char* place = impl_->kind == Kind::kArchive ? "in this archive" : "below this folder";
+  const char* place = impl_->kind == Kind::kArchive ? "in this archive"
+                      : impl_->kind == Kind::kFolder
+                          ? "below this folder"
+                          : "this file, which is neither a folder nor a zip archive";
   if (found.empty()) fail_input("{}: {} is not {}", impl_->label, what, place);
   if (found.size() > 1)
     fail_input("{}: {} is there {} times ({} and {}): name the folder of the one meant", impl_->label, what,

@@ -28,7 +28,7 @@ class FileTree {
   std::string read(const std::string& file) const;    // callable from several threads; throws Error(kInput)
   AudioSource source(const std::string& file) const;  // keeps what it needs; callable from several threads
 
-  // Files called `name` at any depth; `matches` sees name_of(file). A single file answers to every name.
+  // Files called `name` at any depth; `matches` sees name_of(file).
   using Match = std::function<bool(const std::string& path)>;
   std::vector<std::string> find(const std::string& name, const Match& matches = {}) const;
   // The only one; Error(kInput) naming `what` where there is none or more than one.

@@ -187,7 +187,7 @@ ImportResult prepare_deam(const DeamPaths& paths, const DeamOptions& options) {
   if (metadata) compare_with_published(*metadata, "metadata.zip", first);
 
   const auto averaged = [&](const std::string& name) {
-    if (annotations.kind() != FileTree::Kind::kFile && annotations.contains(name))
+    if (annotations.kind() != FileTree::Kind::kFile && annotations.contains(name))  // the inner folder itself
       return read_wide_ratings(files.csv(annotations, name));
     const std::string file =
         annotations.find_one(name, "the averaged dynamic " + name, [&](const std::string& path) {

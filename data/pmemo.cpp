@@ -61,7 +61,9 @@ ImportResult prepare_pmemo(const PmemoPaths& paths, const PmemoOptions& options)
   if (paths.metadata.empty() && annotations.kind() == FileTree::Kind::kFile)
     fail_usage("pmemo: {} is a single file: --metadata must name metadata.csv", paths.annotations);
   const auto table = [&](const FileTree& tree, const char* name) {
-    return files.csv(tree, tree.find_one(name, name));
+    // A file that is named is taken, whatever its name.
+    const bool named = tree.kind() == FileTree::Kind::kFile;
+    return files.csv(tree, named ? tree.files().front() : tree.find_one(name, name));
   };
   tables.dynamic = table(annotations, "dynamic_annotations.csv");
   tables.metadata = table(metadata, "metadata.csv");

@@ -12,10 +12,6 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/support/zip_file.h"
 
-#ifdef EMER_WITH_AUDIO
-#include <zip.h>
-#endif
-
 namespace emer {
 namespace {
 
@@ -44,11 +40,15 @@ TEST(FileTreeOfAFolder, ListsFindsAndReads) {
   EXPECT_TRUE(refuses_input({"no such folder"}, [&] { FileTree::open(folder / "nowhere"); }));
 }
 
-TEST(FileTreeOfAFile, AnswersToEveryName) {
+TEST(FileTreeOfAFile, HoldsThatFile) {
   const TemporaryFolder folder;
   const FileTree tree = FileTree::open(folder.write("any.csv", "abc"));
   EXPECT_EQ(tree.kind(), FileTree::Kind::kFile);
-  EXPECT_EQ(tree.read(tree.find_one("other.csv", "it")), "abc");
+  EXPECT_EQ(tree.files(), (Names{"any.csv"}));
+  EXPECT_EQ(tree.name_of("any.csv"), folder / "any.csv");
+  EXPECT_EQ(tree.read(tree.find_one("any.csv", "it")), "abc");
+  EXPECT_TRUE(refuses_input({"any.csv: it is not this file, which is neither a folder nor a zip archive"},
+                            [&] { tree.find_one("other.csv", "it"); }));
   EXPECT_EQ(tree.checksum(), sha256_hex("abc"));
 }
 
@@ -139,20 +139,13 @@ TEST(FileTreeOfAnArchive, RefusesDamage) {
   EXPECT_TRUE(refuses_input({"bad.zip/a"}, [&] { read({"a", "hello", 0, 0100644, 3}); }));
 }
 
-std::string packed(const std::string& name, const std::string& bytes, const std::string& path) {
-  zip_t* archive = zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, nullptr);
-  zip_source_t* source = zip_source_buffer(archive, bytes.data(), bytes.size(), 0);
-  EXPECT_GE(zip_file_add(archive, name.c_str(), source, ZIP_FL_ENC_UTF_8), 0);
-  EXPECT_EQ(zip_close(archive), 0);
-  return path;
-}
-
 TEST(FileTreeOfAnArchive, InflatesHonestMembersAndRefusesBombs) {
   const TemporaryFolder folder;
   const std::string small(std::size_t{1} << 20, '\0');
-  EXPECT_EQ(FileTree::open(packed("zeros", small, folder / "small.zip")).read("zeros"), small);
+  EXPECT_EQ(FileTree::open(test::write_packed("zeros", small, folder / "small.zip")).read("zeros"), small);
 
-  const std::string path = packed("zeros", std::string(std::size_t{40} << 20, '\0'), folder / "bomb.zip");
+  const std::string path =
+      test::write_packed("zeros", std::string(std::size_t{40} << 20, '\0'), folder / "bomb.zip");
   EXPECT_TRUE(refuses_input({"bomb.zip/zeros", "zip bomb"}, [&] { FileTree::open(path).read("zeros"); }));
 
   // A header that promises 10 bytes is not believed: the stream is counted.

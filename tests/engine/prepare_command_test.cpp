@@ -241,6 +241,8 @@ TEST_F(PrepareEmomusic, BadInputIsOneLineAndNoFile) {
   };
   refuse(folder_.write("cut.zip", zip.substr(0, zip.size() - 100)), 3, "cut.zip: not a readable zip archive");
   refuse(folder_.write("up.zip", test::zip_bytes({{"../2.mp3", "x"}})), 3, "up.zip: member '../2.mp3'");
+  const std::string zeros(std::size_t{40} << 20, '\0');
+  refuse(test::write_packed("2.wav", zeros, folder_ / "bomb.zip"), 3, "refused as a zip bomb");
   refuse(folder_.write("other.zip", test::zip_bytes({{"77.mp3", "x"}})), 3,
          "no song has both ratings and sound");
   refuse(folder_.write("none.zip", test::zip_bytes({{"readme.txt", "x"}})), 3,

@@ -5,9 +5,14 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#ifdef EMER_WITH_AUDIO
+#include <zip.h>
+#endif
 
 namespace emer::test {
 
@@ -64,5 +69,16 @@ inline std::string zip_of_folder(const std::string& folder) {
   }
   return zip_bytes(members);
 }
+
+#ifdef EMER_WITH_AUDIO
+// One deflated member, by libzip. Returns the path.
+inline std::string write_packed(const std::string& name, const std::string& bytes, const std::string& path) {
+  zip_t* archive = zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, nullptr);
+  zip_source_t* source = zip_source_buffer(archive, bytes.data(), bytes.size(), 0);
+  if (zip_file_add(archive, name.c_str(), source, ZIP_FL_ENC_UTF_8) < 0 || zip_close(archive) != 0)
+    throw std::runtime_error("libzip cannot pack " + path);
+  return path;
+}
+#endif
 
 }  // namespace emer::test
