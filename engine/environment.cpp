@@ -6,6 +6,7 @@
 #include "core/communicator.h"
 #include "core/device.h"
 #include "core/parallel.h"
+#include "kernels/conv_block.h"
 
 namespace emer {
 
@@ -25,7 +26,8 @@ nlohmann::json environment_facts() {
            {{"status", devices.cuda_status},
             {"devices", devices.cuda_devices},
             {"runtime", devices.cuda_runtime},
-            {"driver", devices.cuda_driver}}},
+            {"driver", devices.cuda_driver},
+            {"cudnn", conv_library_status()}}},
           {"device", why},
           {"communicator", communicator->name()},
           {"ranks", communicator->size()},

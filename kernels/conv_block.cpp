@@ -60,6 +60,13 @@ std::string conv_kernel_refusal(Context& ctx, const ConvShape& shape, ConvKernel
   return {};
 }
 
+std::string conv_library_status() {
+  if constexpr (kWithCuda)
+    return cuda::conv_library_status();
+  else
+    return "not built in";
+}
+
 template void conv_block_forward(Context&, const ConvBlockForward<float>&);
 template void conv_block_forward(Context&, const ConvBlockForward<double>&);
 template void conv_block_forward(Context&, const ConvBlockForward<float, BFloat16>&);

@@ -31,7 +31,8 @@ namespace emer {
 //            divisible by 8
 //   kHopper  implicit product on wgmma, operands by TMA (im2col mode): sm_90a only, bfloat16 only; channels divisible by
 //            64, pools of width 8, 16, 32 or 64
-//   kCudnn   cuDNN for the convolutions, ReLU and pool by our kernels
+//   kCudnn   cuDNN 9 for the convolutions, where it is installed; bias, ReLU and pool by our kernels. Of bfloat16
+//            products z, dx and dW are rounded to bfloat16
 enum class ConvKernel { kAuto, kPlain, kMma, kHopper, kCudnn };
 
 struct ConvShape {
@@ -85,6 +86,8 @@ void conv_block_backward(Context& ctx, const ConvBlockBackward<Real, Stored>& ar
 std::string conv_kernel_refusal(Context& ctx, const ConvShape& shape, ConvKernel kernel, bool stored_bf16);
 // "auto", "plain", "mma", "hopper", "cudnn".
 const char* name_of(ConvKernel kernel);
+// Of cuDNN on this machine: its version, or why there is none.
+std::string conv_library_status();
 
 namespace cpu {
 template <class Real, class Stored>
@@ -99,6 +102,7 @@ void conv_block_forward(Context& ctx, const ConvBlockForward<Real, Stored>& args
 template <class Real, class Stored>
 void conv_block_backward(Context& ctx, const ConvBlockBackward<Real, Stored>& args);
 std::string conv_kernel_refusal(Context& ctx, const ConvShape& shape, ConvKernel kernel, bool stored_bf16);
+std::string conv_library_status();
 }  // namespace cuda
 
 }  // namespace emer

@@ -20,6 +20,7 @@ void print_text(const nlohmann::json& facts) {
   fmt::print("  {:<14} {}, {} threads\n", "cpu", facts["cpu"].get<std::string>(),
              facts["threads"].get<int>());
   fmt::print("  {:<14} {}\n", "cuda", facts["cuda"]["status"].get<std::string>());
+  fmt::print("  {:<14} {}\n", "cudnn", facts["cuda"]["cudnn"].get<std::string>());
   for (const auto& device : facts["cuda"]["devices"])
     fmt::print("  {:<14} {}\n", "device", device.get<std::string>());
   fmt::print("  {:<14} {}\n", "runs on", facts["device"].get<std::string>());

@@ -23,6 +23,12 @@ template <class Stored>
 void conv_gradient_behind(Context& ctx, const ConvBlockBackward<float, Stored>& args,
                           Stored* dz);  // out [n, height, width, out], overwritten
 
+// y and argmax from z before the bias: what is left to do behind a convolution alone. <float, float>, <float, BFloat16>,
+// <BFloat16, BFloat16>.
+template <class Stored, class Element>
+void conv_finish_forward(Context& ctx, const ConvBlockForward<float, Stored>& args,
+                         const Element* z);  // in [n, height, width, out]
+
 // flipped[c, r, s, o] = weight[o, 2 - r, 2 - s, c]: the weights of the convolution that takes dz to dx.
 void conv_flip_weights(Context& ctx, int out, int in, const float* weight,  // in  [out, 3, 3, in]
                        float* flipped);                                     // out [in, 3, 3, out]
@@ -38,6 +44,7 @@ struct ConvPartialSums {
 };
 void conv_add_parts(Context& ctx, const ConvPartialSums& args, const float* partial);
 void conv_add_parts(Context& ctx, const ConvPartialSums& args, const double* partial);
+void conv_add_parts(Context& ctx, const ConvPartialSums& args, const BFloat16* partial);
 
 // y = conv(x) without bias, ReLU or pool, by kPlain: dx from dz and flipped weights.
 template <class Stored>

@@ -1,5 +1,4 @@
-// What stands around the products of a convolution block backward: ReLU and pool, the bias, flipped weights, partial
-// sums.
+// What stands around the products of a convolution block: bias, ReLU and pool both ways, flipped weights, partial sums.
 #include <algorithm>
 
 #include "core/cuda/launch.h"
@@ -51,6 +50,49 @@ __device__ std::uint32_t load_places(const std::uint8_t* from, int left) {
       if (k < left) places |= static_cast<std::uint32_t>(from[k]) << (8 * k);
     return places;
   }
+}
+
+template <class Stored, class Element>
+struct Finish {
+  ConvBlockForward<float, Stored> args;
+  const Element* z;
+  std::int64_t outputs;  // pixels, or windows of four
+  int groups;            // of four channels
+};
+
+// One thread per output and group of four neighbouring channels.
+template <class Stored, class Element, bool kPool, bool kFours>
+__global__ void conv_finish(Finish<Stored, Element> f) {
+  const std::int64_t item = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (item >= f.outputs * f.groups) return;
+  const int out = f.args.shape.out, width = f.args.shape.width;
+  const int channel = 4 * static_cast<int>(item % f.groups), left = out - channel;
+  const std::int64_t output = item / f.groups;
+  float bias[4], y[4];
+  load_channels<false>(f.args.bias + channel, left, bias);
+  const auto load_pixel = [&](std::int64_t pixel, float(&a)[4]) {
+    load_channels<kFours>(f.z + pixel * out + channel, left, a);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) a[k] = conv_relu(a[k] + bias[k]);
+  };
+  if constexpr (kPool) {
+    const std::int64_t line = output / (width / 2);
+    const std::int64_t pixel = 2 * line * width + 2 * (output % (width / 2));
+    float a[4][4];
+#pragma unroll
+    for (int place = 0; place < 4; ++place)
+      load_pixel(pixel + std::int64_t{place / 2} * width + place % 2, a[place]);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      const PoolChoice best = pool_choice(a[0][k], a[1][k], a[2][k], a[3][k]);
+      y[k] = best.value;
+      if (f.args.argmax != nullptr && k < left)
+        f.args.argmax[output * out + channel + k] = static_cast<std::uint8_t>(best.place);
+    }
+  } else {
+    load_pixel(output, y);
+  }
+  store_channels<kFours>(f.args.y + output * out + channel, left, y);
 }
 
 // One block per 64 channels (blockIdx.x) and span of outputs (.y): thread t takes four neighbouring channels, group
@@ -111,6 +153,14 @@ __global__ void conv_flip(int out, int in, const float* weight, float* flipped) 
   flipped[at] = weight[(o * 9 + 8 - tap) * in + c];
 }
 
+template <class Real>
+__device__ double to_double(Real value) {
+  if constexpr (sizeof(Real) == sizeof(BFloat16))
+    return static_cast<double>(load_element(&value));
+  else
+    return static_cast<double>(value);
+}
+
 // One block per 32 columns: thread t adds parts t / 32, t / 32 + 8, ... of column t % 32; then the eight in their order.
 template <class Real>
 __global__ void __launch_bounds__(kBlock) conv_add_columns(ConvPartialSums a, const Real* partial) {
@@ -120,7 +170,7 @@ __global__ void __launch_bounds__(kBlock) conv_add_columns(ConvPartialSums a, co
   double sum = 0.0;
   if (column < a.columns)
     for (int part = static_cast<int>(threadIdx.x / 32); part < a.parts; part += kWarps)
-      sum += static_cast<double>(partial[part * a.columns + column]);
+      sum += to_double(partial[part * a.columns + column]);
   of_warp[threadIdx.x / 32][threadIdx.x % 32] = sum;
   __syncthreads();
   if (threadIdx.x >= 32 || column >= a.columns) return;
@@ -164,6 +214,22 @@ void conv_gradient_behind(Context& ctx, const ConvBlockBackward<float, Stored>& 
   conv_add_parts(ctx, {.parts = spans, .columns = a.shape.out, .bias = a.d_bias}, partial);
 }
 
+template <class Stored, class Element>
+void conv_finish_forward(Context& ctx, const ConvBlockForward<float, Stored>& a, const Element* z) {
+  const bool fours = a.shape.out % 4 == 0 && fours_aligned(a.y) && fours_aligned(z);
+  const std::int64_t outputs = std::int64_t{a.shape.n} * a.shape.out_height() * a.shape.out_width();
+  const int groups = (a.shape.out + 3) / 4;
+  const auto kernel =
+      a.shape.pool
+          ? (fours ? conv_finish<Stored, Element, true, true> : conv_finish<Stored, Element, true, false>)
+          : (fours ? conv_finish<Stored, Element, false, true> : conv_finish<Stored, Element, false, false>);
+  launch(ctx,
+         {.name = "conv_finish",
+          .grid = blocks_for(outputs * groups, kElementwiseBlock, INT32_MAX),
+          .block = kElementwiseBlock},
+         kernel, Finish<Stored, Element>{a, z, outputs, groups});
+}
+
 void conv_flip_weights(Context& ctx, int out, int in, const float* weight, float* flipped) {
   launch(ctx,
          {.name = "conv_flip",
@@ -178,7 +244,13 @@ void conv_add_parts(Context& ctx, const ConvPartialSums& a, const float* partial
 void conv_add_parts(Context& ctx, const ConvPartialSums& a, const double* partial) {
   add_parts(ctx, a, partial);
 }
+void conv_add_parts(Context& ctx, const ConvPartialSums& a, const BFloat16* partial) {
+  add_parts(ctx, a, partial);
+}
 
+template void conv_finish_forward(Context&, const ConvBlockForward<float, float>&, const float*);
+template void conv_finish_forward(Context&, const ConvBlockForward<float, float>&, const BFloat16*);
+template void conv_finish_forward(Context&, const ConvBlockForward<float, BFloat16>&, const BFloat16*);
 template void conv_gradient_behind(Context&, const ConvBlockBackward<float, float>&, float*);
 template void conv_gradient_behind(Context&, const ConvBlockBackward<float, BFloat16>&, BFloat16*);
 

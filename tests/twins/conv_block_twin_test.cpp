@@ -59,6 +59,45 @@ TEST_F(ConvBlockTwin, TakesArraysThatLieBadly) {
   }
 }
 
+// What the tests ask of a kernel that not every device or build has: an empty refusal, or to be left out with it.
+std::string refusal_of(const ConvCase& c, bool stored_bf16) {
+  Context ctx(DeviceKind::kCuda);
+  ctx.set_precision(c.precision);
+  return conv_kernel_refusal(ctx, c.shape, c.kernel, stored_bf16);
+}
+
+TEST_F(ConvBlockTwin, CudnnIsTheFormula) {
+  if (const std::string missing = refusal_of({.shape = kShapes[3], .kernel = ConvKernel::kCudnn}, false);
+      !missing.empty()) {
+#ifdef EMER_SIMT
+    FAIL() << "the harness has cuDNN, but: " << missing;
+#endif
+    GTEST_SKIP() << missing;
+  }
+  std::uint64_t seed = 500;
+  for (const ConvShape& shape : kShapes)
+    for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16}) {
+      const ConvCase c{.shape = shape, .kernel = ConvKernel::kCudnn, .precision = precision};
+      if (refusal_of(c, false).empty()) test::expect_conv<float>(c, seed += 10);
+      if (HasFatalFailure()) return;
+      if (precision == Precision::kBf16 && refusal_of(c, true).empty())
+        test::expect_conv<BFloat16>(c, seed += 10);
+      if (HasFatalFailure()) return;
+    }
+}
+
+TEST_F(ConvBlockTwin, CudnnRecordedIsCudnn) {
+  const ConvShape shape{2, 8, 6, 16, 16, true};
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    ConvCase c{.shape = shape, .kernel = ConvKernel::kCudnn, .precision = precision};
+    if (const std::string missing = refusal_of(c, false); !missing.empty()) GTEST_SKIP() << missing;
+    const auto in = test::conv_inputs<float>(shape, 5);
+    const auto first = test::run_conv<float>(DeviceKind::kCuda, c, in);
+    c.recorded = true;
+    EXPECT_EQ(test::run_conv<float>(DeviceKind::kCuda, c, in), first);
+  }
+}
+
 TEST_F(ConvBlockTwin, TwoRunsAndARecordedOneHaveTheSameBits) {
   for (const ConvShape& shape : {ConvShape{2, 32, 20, 8, 12, true}, ConvShape{2, 20, 18, 1, 8, true}}) {
     ConvCase c{.shape = shape, .needs_dx = shape.in != 1};

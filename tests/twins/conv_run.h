@@ -170,7 +170,8 @@ struct ConvSum {
 
 // The formula, and how far a device may be from it. Rounding errors of a sum of k terms behave like independent ones: 4
 // sqrt(k) halves of an ulp of all terms together is more than any order of adding comes to. Operands that are rounded
-// before they meet add their share: 2^-8 each for bfloat16, 2^-10 for TF32, which may cut off.
+// before they meet add their share: 2^-8 each for bfloat16, 2^-10 for TF32, which may cut off. cuDNN's sums of bfloat16 products
+// are rounded to bfloat16 before anything else.
 template <class Stored>
 class ConvReference {
  public:
@@ -180,6 +181,8 @@ class ConvReference {
     if (tensor_cores && !kBf16 && c.precision == Precision::kTf32) operand_error_ = 2 * std::ldexp(1.0, -10);
     if (tensor_cores && !kBf16 && c.precision == Precision::kBf16)
       operand_error_ = 2.01 * std::ldexp(1.0, -8);
+    if (c.kernel == ConvKernel::kCudnn && (kBf16 || c.precision == Precision::kBf16))
+      result_error_ = 1.01 * std::ldexp(1.0, -8);
   }
 
   void expect_forward(const ConvResult& got) const {
@@ -277,7 +280,7 @@ class ConvReference {
   }
 
   double sum_bound(const ConvSum& sum) const {
-    return (4 * std::sqrt(sum.terms + 1.0) * kHalfUlp + operand_error_) * sum.size;
+    return (4 * std::sqrt(sum.terms + 1.0) * kHalfUlp + operand_error_ + result_error_) * sum.size;
   }
   double stored_bound(double value) const { return std::abs(value) * (kBf16 ? 0x1.01p-8 : kHalfUlp) + 1e-30; }
 
@@ -298,7 +301,7 @@ class ConvReference {
   const ConvShape& s_;
   const ConvInputs& in_;
   Floats weight_;
-  double operand_error_ = 0;
+  double operand_error_ = 0, result_error_ = 0;
 };
 
 // Runs one case on the CUDA device and judges all of it.

@@ -86,6 +86,12 @@ TEST_F(DeviceProgram, WithoutADeviceCudaIsFourAndAutoIsTheCpuWithAReason) {
   }
 }
 
+TEST_F(DeviceProgram, SaysWhetherThereIsCudnn) {
+  EXPECT_NE(run({"info"}).out.find("cudnn          9.0.0\n"), std::string::npos);
+  const Environment missing("EMER_SIMT_NO_CUDNN", "1");
+  EXPECT_NE(run({"info"}).out.find("cudnn          libcudnn.so.9 is not installed\n"), std::string::npos);
+}
+
 TEST_F(DeviceProgram, TooLittleMemoryIsFour) {
   // The libraries' workspace alone takes 32 MiB; the model fits in the first case, its batch does not.
   for (const char* bytes : {"1000000", "33600000"}) {
