@@ -62,6 +62,7 @@ std::vector<Case> kl_cases();
 std::vector<Case> cca_cases();
 std::vector<Case> gru_cases();
 std::vector<Case> dense_cases();
+std::vector<Case> log_mel_cases();
 std::vector<Case> rank_cases();
 std::vector<Case> step_cases();
 std::vector<Case> vggish_cases();

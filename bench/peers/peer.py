@@ -11,7 +11,8 @@ import json
 import statistics
 import time
 
-SMALL = {"n": 24, "d": 12, "steps": 5, "hidden": 8, "in": 3, "m": 20, "k": 20, "bytes": 4096, "count": 1000}
+SMALL = {"n": 24, "d": 12, "steps": 5, "hidden": 8, "in": 3, "m": 20, "k": 20, "bytes": 4096, "count": 1000,
+         "clips": 2, "samples": 33000}
 # What a relative error may be at small sizes: operands' rounding through a few products.
 BOUNDS = {"fp32": 1e-3, "tf32": 2e-2, "bf16": 2e-1, "fp64": 1e-9}
 

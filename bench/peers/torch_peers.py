@@ -10,6 +10,7 @@ import torch_cca
 import torch_dense
 import torch_gru
 import torch_kl
+import torch_log_mel
 import torch_ranks
 import torch_step
 import torch_tools
@@ -40,7 +41,7 @@ def main():
     with open(args.cases, encoding="utf-8") as file:
         cases = json.load(file)["cases"]
     variants = {}
-    for module in (torch_dense, torch_kl, torch_cca, torch_gru, torch_ranks, torch_step):
+    for module in (torch_dense, torch_kl, torch_cca, torch_gru, torch_log_mel, torch_ranks, torch_step):
         variants.update(module.VARIANTS)
     header = {"peer": "torch", "version": torch.__version__, "device": args.device, "cuda": torch.version.cuda,
               "cudnn": torch.backends.cudnn.version(), "threads": torch.get_num_threads(),
