@@ -29,8 +29,9 @@ template <class Stored>
 void conv_hopper_backward(Context& ctx, const ConvBlockBackward<float, Stored>& a, const Stored* dz) {
   const ArenaScope scope(ctx);
   const auto* gradient = conv_operand<Bf16Bits>(ctx, conv_pixels(a.shape) * a.shape.out, dz);
-  conv_mma_weight_gradient(ctx, a.shape, conv_operand<Bf16Bits>(ctx, conv_pixels(a.shape) * a.shape.in, a.x),
-                           gradient, a.d_weight);
+  conv_hopper_weight_gradient(ctx, a.shape,
+                              conv_operand<Bf16Bits>(ctx, conv_pixels(a.shape) * a.shape.in, a.x), gradient,
+                              a.d_weight);
   if (a.dx != nullptr) conv_hopper_product<ConvElement<Stored>>(ctx, conv_backward_product(ctx, a, gradient));
 }
 

@@ -1,5 +1,5 @@
-// kernels/cuda/conv_hopper.h - ConvKernel::kHopper: implicit products by wgmma and TMA on sm_90a, in bfloat16; the weights'
-// gradient is kMma's. For conv_block.cpp; CUDA twins only, and this header needs no CUDA header.
+// kernels/cuda/conv_hopper.h - ConvKernel::kHopper: implicit products by wgmma and TMA on sm_90a, in bfloat16.
+// For conv_block.cpp; CUDA twins only, and this header needs no CUDA header.
 #pragma once
 
 #include <string>

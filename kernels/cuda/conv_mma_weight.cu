@@ -4,6 +4,7 @@
 #include "core/cuda/launch.h"
 #include "kernels/cuda/conv_mma_code.h"
 #include "kernels/cuda/conv_parts.h"
+#include "kernels/cuda/conv_ranges.h"
 
 namespace emer::cuda {
 
@@ -14,10 +15,6 @@ constexpr int kThreads = 32 * kWarps;
 constexpr int kTile = 128;  // output channels, and columns (r, s, c)
 constexpr int kStages = 4;
 constexpr int kPasses = 4;  // vectors of either operand that a thread copies per stage
-// Blocks of the whole grid that are aimed at: a few on each of a large GPU's multiprocessors. A constant, so that the
-// ranges, and with them the bits of the sums, do not depend on the device.
-constexpr int kBlocks = 528;
-constexpr int kLeastPixels = 512;  // of a range
 
 // An operand's stage: pixels one below the other, kTile channels of each. bfloat16 are read through ldmatrix, which
 // turns pairs of pixels into registers: rows of 256 bytes, vectors swapped so that eight rows lie in eight banks. Four
@@ -262,33 +259,28 @@ template <class Operand>
 void conv_mma_weight_gradient(Context& ctx, const ConvShape& shape, const Operand* x, const Operand* dz,
                               float* d_weight) {
   const ArenaScope scope(ctx);
-  const auto quotient_up = [](std::int64_t count, std::int64_t by) { return (count + by - 1) / by; };
-  const std::int64_t tiles = quotient_up(shape.out, kTile) * quotient_up(9 * shape.in, kTile);
-  const std::int64_t pixels = std::int64_t{shape.n} * shape.height * shape.width;
-  const std::int64_t wanted = std::min(quotient_up(kBlocks, tiles), quotient_up(pixels, kLeastPixels));
-  constexpr std::int64_t kStep = Stage<Bf16Bits>::kPixels;  // two stages of floats
-  const std::int64_t range = quotient_up(quotient_up(pixels, wanted), kStep) * kStep;
-  const auto ranges = static_cast<int>(quotient_up(pixels, range));
+  // Of bfloat16 one stage, of floats two.
+  const ConvRanges ranges = conv_ranges(shape, kTile, kTile, Stage<Bf16Bits>::kPixels);
   const std::int64_t weights = std::int64_t{9} * shape.out * shape.in;
-  auto* parts = ctx.scratch<float>(static_cast<std::size_t>(ranges * weights));
-  launch(
-      ctx,
-      {.name = "conv_weight_part",
-       .grid = {blocks_for(9 * shape.in, kTile), blocks_for(shape.out, kTile), static_cast<unsigned>(ranges)},
-       .block = kThreads,
-       .shared_bytes = kSharedBytes<Operand>},
-      conv_weight_part<Operand>,
-      Job{.height = shape.height,
-          .width = shape.width,
-          .in = shape.in,
-          .out = shape.out,
-          .x = x,
-          .dz = dz,
-          .parts = parts,
-          .pixels = pixels,
-          .range = range});
-  conv_add_parts(ctx, {.parts = ranges, .columns = weights, .weight = d_weight, .weight_count = weights},
-                 parts);
+  auto* parts = ctx.scratch<float>(static_cast<std::size_t>(ranges.count * weights));
+  launch(ctx,
+         {.name = "conv_weight_part",
+          .grid = {blocks_for(9 * shape.in, kTile), blocks_for(shape.out, kTile),
+                   static_cast<unsigned>(ranges.count)},
+          .block = kThreads,
+          .shared_bytes = kSharedBytes<Operand>},
+         conv_weight_part<Operand>,
+         Job{.height = shape.height,
+             .width = shape.width,
+             .in = shape.in,
+             .out = shape.out,
+             .x = x,
+             .dz = dz,
+             .parts = parts,
+             .pixels = ranges.pixels,
+             .range = ranges.length});
+  conv_add_parts(
+      ctx, {.parts = ranges.count, .columns = weights, .weight = d_weight, .weight_count = weights}, parts);
 }
 
 template void conv_mma_weight_gradient(Context&, const ConvShape&, const Bf16Bits*, const Bf16Bits*, float*);

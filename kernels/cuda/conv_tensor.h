@@ -45,4 +45,8 @@ template <class Operand>
 void conv_mma_weight_gradient(Context& ctx, const ConvShape& shape, const Operand* x, const Operand* dz,
                               float* d_weight);
 
+// The same by wgmma and TMA, sm_90a; in and out multiples of kConvHopperDepth.
+void conv_hopper_weight_gradient(Context& ctx, const ConvShape& shape, const Bf16Bits* x, const Bf16Bits* dz,
+                                 float* d_weight);
+
 }  // namespace emer::cuda

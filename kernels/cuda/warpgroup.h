@@ -113,13 +113,17 @@ class WarpgroupProducts {
   void multiply(float (&d)[128], std::uint64_t left, std::uint64_t right, bool accumulate) {
     Product& p = add(d, right, accumulate);
     p.left = left;
-    p.left_in_registers = false;
+    p.left_in_registers = p.left_by_columns = false;
     probe(left);
+  }
+  void multiply_columns(float (&d)[128], std::uint64_t left, std::uint64_t right, bool accumulate) {
+    multiply(d, left, right, accumulate);
+    products_[count_ - 1].left_by_columns = products_[count_ - 1].right_by_columns = true;
   }
   void multiply_transposed(float (&d)[128], const std::uint32_t (&left)[4], std::uint64_t right,
                            bool accumulate) {
     Product& p = add(d, right, accumulate);
-    p.left_in_registers = true;
+    p.left_in_registers = p.right_by_columns = true;
     const int lane = static_cast<int>(threadIdx.x % 32);
     for (int r = 0; r < 4; ++r)
       for (int k = 0; k < 4; ++k) p.fragment[r][k] = __shfl_sync(kAllLanes, left[r], lane / 4 * 4 + k);
@@ -142,7 +146,7 @@ class WarpgroupProducts {
     std::uint64_t left, right;
     std::uint32_t fragment[4][4];  // of registers, of the lanes of the row
     int group;
-    bool accumulate, left_in_registers;
+    bool accumulate, left_in_registers, left_by_columns, right_by_columns;
   };
   Product& add(float (&d)[128], std::uint64_t right, bool accumulate) {
     if (count_ == kMost) __trap();
@@ -151,6 +155,7 @@ class WarpgroupProducts {
     p.right = right;
     p.group = group_;
     p.accumulate = accumulate;
+    p.right_by_columns = false;
     probe(right);
     return p;
   }
@@ -192,6 +197,12 @@ class WarpgroupProducts {
       }
     }
   }
+  // Where elements k and `column`, of 64 side by side, of an operand stored by columns are.
+  static std::uint32_t column_place(std::uint64_t place, int k, int column) {
+    return start(place) + static_cast<std::uint32_t>(column / 64) * leading(place) +
+           static_cast<std::uint32_t>(k / 8) * stride(place) +
+           static_cast<std::uint32_t>(k % 8 * kSwizzleRow + column % 64 * 2);
+  }
   static void run(const Product& p) {
     const int lane = static_cast<int>(threadIdx.x % 32), g = lane / 4, t = lane % 4;
     const int warp = static_cast<int>(threadIdx.x % kWarpgroup) / 32;
@@ -200,17 +211,20 @@ class WarpgroupProducts {
       if (p.left_in_registers)
         for (int k = 0; k < kProductDepth; ++k)
           left[half][k] = value(p.fragment[half + 2 * (k / 8)][k % 8 / 2] >> 16 * (k % 2));
+      else if (p.left_by_columns)
+        for (int k = 0; k < kProductDepth; ++k) {
+          const int row = 16 * warp + 8 * half + g;
+          const std::uint32_t pair = read4(column_place(p.left, k, row / 2 * 2), true);
+          left[half][k] = value(row % 2 == 0 ? pair : pair >> 16);
+        }
       else
         load_row(p.left, 16 * warp + 8 * half + g, true, left[half]);
     for (int n = 0; n < 32; ++n) {
       float right[2][kProductDepth];
-      for (int e = 0; e < 2 && !p.left_in_registers; ++e)
+      for (int e = 0; e < 2 && !p.right_by_columns; ++e)
         load_row(p.right, 8 * n + 2 * t + e, n % 8 == g, right[e]);
-      for (int k = 0; k < kProductDepth && p.left_in_registers; ++k) {  // stored by columns of 64
-        const auto at = start(p.right) + static_cast<std::uint32_t>(n / 8) * leading(p.right) +
-                        static_cast<std::uint32_t>(k / 8) * stride(p.right) +
-                        static_cast<std::uint32_t>(k % 8 * kSwizzleRow + (8 * (n % 8) + 2 * t) * 2);
-        const std::uint32_t pair = read4(at, n % 8 == g);
+      for (int k = 0; k < kProductDepth && p.right_by_columns; ++k) {
+        const std::uint32_t pair = read4(column_place(p.right, k, 8 * n + 2 * t), n % 8 == g);
         right[0][k] = value(pair);
         right[1][k] = value(pair >> 16);
       }
@@ -301,6 +315,23 @@ __device__ inline std::uint64_t operand_place(const void* shared, unsigned leadi
          std::uint64_t{stride_bytes >> 4} << 32 | std::uint64_t{1} << 62;  // 1: 128-byte swizzle
 }
 
+// The 128 sums of a thread, as operands of an asm statement.
+#define EMER_WGMMA_SUMS                                                                          \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                       \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "             \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "             \
+  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "             \
+  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "             \
+  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "             \
+  "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
+  "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+#define EMER_WGMMA_8(d, i)                                                                    \
+  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
+      "+f"(d[i + 6]), "+f"(d[i + 7])
+#define EMER_WGMMA_64(d, i)                                                                     \
+  EMER_WGMMA_8(d, i), EMER_WGMMA_8(d, i + 8), EMER_WGMMA_8(d, i + 16), EMER_WGMMA_8(d, i + 24), \
+      EMER_WGMMA_8(d, i + 32), EMER_WGMMA_8(d, i + 40), EMER_WGMMA_8(d, i + 48), EMER_WGMMA_8(d, i + 56)
+
 // Products in flight, in groups as commit() closes them. All threads of the warpgroup call, in one order.
 class WarpgroupProducts {
  public:
@@ -311,41 +342,12 @@ class WarpgroupProducts {
   }
   // d (+)= left right', [64, 16] and [256, 16], both stored by rows.
   __device__ void multiply(float (&d)[128], std::uint64_t left, std::uint64_t right, bool accumulate) {
-    asm volatile(
-        "{\n"
-        ".reg .pred p;\n"
-        "setp.ne.b32 p, %130, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
-        "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
-        "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
-        "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
-        "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
-        "}, %128, %129, p, 1, 1, 0, 0;\n"
-        "}\n"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-          "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]),
-          "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]),
-          "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]),
-          "+f"(d[29]), "+f"(d[30]), "+f"(d[31]), "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]),
-          "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]), "+f"(d[40]), "+f"(d[41]), "+f"(d[42]),
-          "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]), "+f"(d[49]),
-          "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]), "+f"(d[56]),
-          "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63]),
-          "+f"(d[64]), "+f"(d[65]), "+f"(d[66]), "+f"(d[67]), "+f"(d[68]), "+f"(d[69]), "+f"(d[70]),
-          "+f"(d[71]), "+f"(d[72]), "+f"(d[73]), "+f"(d[74]), "+f"(d[75]), "+f"(d[76]), "+f"(d[77]),
-          "+f"(d[78]), "+f"(d[79]), "+f"(d[80]), "+f"(d[81]), "+f"(d[82]), "+f"(d[83]), "+f"(d[84]),
-          "+f"(d[85]), "+f"(d[86]), "+f"(d[87]), "+f"(d[88]), "+f"(d[89]), "+f"(d[90]), "+f"(d[91]),
-          "+f"(d[92]), "+f"(d[93]), "+f"(d[94]), "+f"(d[95]), "+f"(d[96]), "+f"(d[97]), "+f"(d[98]),
-          "+f"(d[99]), "+f"(d[100]), "+f"(d[101]), "+f"(d[102]), "+f"(d[103]), "+f"(d[104]), "+f"(d[105]),
-          "+f"(d[106]), "+f"(d[107]), "+f"(d[108]), "+f"(d[109]), "+f"(d[110]), "+f"(d[111]), "+f"(d[112]),
-          "+f"(d[113]), "+f"(d[114]), "+f"(d[115]), "+f"(d[116]), "+f"(d[117]), "+f"(d[118]), "+f"(d[119]),
-          "+f"(d[120]), "+f"(d[121]), "+f"(d[122]), "+f"(d[123]), "+f"(d[124]), "+f"(d[125]), "+f"(d[126]),
-          "+f"(d[127])
-        : "l"(left), "l"(right), "r"(static_cast<int>(accumulate)));
+    multiply_shared<0>(d, left, right, accumulate);
+  }
+  // d (+)= left' right, [16, 64] and [16, 256], both stored by columns.
+  __device__ void multiply_columns(float (&d)[128], std::uint64_t left, std::uint64_t right,
+                                   bool accumulate) {
+    multiply_shared<1>(d, left, right, accumulate);
   }
   // d (+)= left right, [64, 16] in registers and [16, 256] stored by columns.
   __device__ void multiply_transposed(float (&d)[128], const std::uint32_t (&left)[4], std::uint64_t right,
@@ -354,36 +356,10 @@ class WarpgroupProducts {
         "{\n"
         ".reg .pred p;\n"
         "setp.ne.b32 p, %133, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
-        "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
-        "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
-        "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
-        "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {" EMER_WGMMA_SUMS
         "}, {%128, %129, %130, %131}, %132, p, 1, 1, 1;\n"
         "}\n"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-          "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]),
-          "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]),
-          "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]),
-          "+f"(d[29]), "+f"(d[30]), "+f"(d[31]), "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]),
-          "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]), "+f"(d[40]), "+f"(d[41]), "+f"(d[42]),
-          "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]), "+f"(d[49]),
-          "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]), "+f"(d[56]),
-          "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63]),
-          "+f"(d[64]), "+f"(d[65]), "+f"(d[66]), "+f"(d[67]), "+f"(d[68]), "+f"(d[69]), "+f"(d[70]),
-          "+f"(d[71]), "+f"(d[72]), "+f"(d[73]), "+f"(d[74]), "+f"(d[75]), "+f"(d[76]), "+f"(d[77]),
-          "+f"(d[78]), "+f"(d[79]), "+f"(d[80]), "+f"(d[81]), "+f"(d[82]), "+f"(d[83]), "+f"(d[84]),
-          "+f"(d[85]), "+f"(d[86]), "+f"(d[87]), "+f"(d[88]), "+f"(d[89]), "+f"(d[90]), "+f"(d[91]),
-          "+f"(d[92]), "+f"(d[93]), "+f"(d[94]), "+f"(d[95]), "+f"(d[96]), "+f"(d[97]), "+f"(d[98]),
-          "+f"(d[99]), "+f"(d[100]), "+f"(d[101]), "+f"(d[102]), "+f"(d[103]), "+f"(d[104]), "+f"(d[105]),
-          "+f"(d[106]), "+f"(d[107]), "+f"(d[108]), "+f"(d[109]), "+f"(d[110]), "+f"(d[111]), "+f"(d[112]),
-          "+f"(d[113]), "+f"(d[114]), "+f"(d[115]), "+f"(d[116]), "+f"(d[117]), "+f"(d[118]), "+f"(d[119]),
-          "+f"(d[120]), "+f"(d[121]), "+f"(d[122]), "+f"(d[123]), "+f"(d[124]), "+f"(d[125]), "+f"(d[126]),
-          "+f"(d[127])
+        : EMER_WGMMA_64(d, 0), EMER_WGMMA_64(d, 64)
         : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right),
           "r"(static_cast<int>(accumulate)));
   }
@@ -396,12 +372,29 @@ class WarpgroupProducts {
   }
 
  private:
+  template <int kByColumns>
+  __device__ static void multiply_shared(float (&d)[128], std::uint64_t left, std::uint64_t right,
+                                         bool accumulate) {
+    asm volatile(
+        "{\n"
+        ".reg .pred p;\n"
+        "setp.ne.b32 p, %130, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {" EMER_WGMMA_SUMS
+        "}, %128, %129, p, 1, 1, %131, %131;\n"
+        "}\n"
+        : EMER_WGMMA_64(d, 0), EMER_WGMMA_64(d, 64)
+        : "l"(left), "l"(right), "r"(static_cast<int>(accumulate)), "n"(kByColumns));
+  }
   // Keeps the compiler from moving reads and writes of d across this place.
   __device__ static void keep(float (&d)[128]) {
 #pragma unroll
     for (int i = 0; i < 128; ++i) asm volatile("" : "+f"(d[i]) : : "memory");
   }
 };
+
+#undef EMER_WGMMA_SUMS
+#undef EMER_WGMMA_8
+#undef EMER_WGMMA_64
 
 #endif
 
