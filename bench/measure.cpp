@@ -1,7 +1,6 @@
 #include "bench/measure.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "core/check.h"
@@ -10,17 +9,6 @@
 namespace emer::bench {
 
 namespace {
-
-class CpuTimer final : public Timer {
- public:
-  void start() override { start_ = Clock::now(); }
-  void stop() override { stop_ = Clock::now(); }
-  double seconds() override { return std::chrono::duration<double>(stop_ - start_).count(); }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point start_, stop_;
-};
 
 // Twice the last-level cache: half would be enough if it kept exactly the newest lines.
 std::size_t eviction_bytes(const DeviceFacts& facts) {
@@ -39,13 +27,6 @@ std::unique_ptr<WorkGraph> record(Context& ctx, Prepared& prepared) {
 }
 
 }  // namespace
-
-std::unique_ptr<Timer> make_timer(Context& ctx) {
-  if constexpr (kWithCuda) {
-    if (ctx.on_cuda()) return cuda::make_timer(ctx);
-  }
-  return std::make_unique<CpuTimer>();
-}
 
 DeviceFacts device_facts(Context& ctx) {
   if constexpr (kWithCuda) {

@@ -10,18 +10,9 @@
 #include "bench/case.h"
 #include "core/context.h"
 #include "core/tensor.h"
+#include "core/timer.h"
 
 namespace emer::bench {
-
-// Time between two points of the context's stream: events on CUDA, a steady clock on the CPU.
-class Timer {
- public:
-  virtual ~Timer() = default;
-  virtual void start() = 0;
-  virtual void stop() = 0;
-  virtual double seconds() = 0;  // of the last pair; waits for the device
-};
-std::unique_ptr<Timer> make_timer(Context& ctx);
 
 // What stands behind the figures. Empty texts and zeros on the CPU.
 struct DeviceFacts {
@@ -67,7 +58,6 @@ class Stopwatch {
 Timing summarise(std::vector<double> seconds);
 
 namespace cuda {  // defined only with CUDA
-std::unique_ptr<Timer> make_timer(Context& ctx);
 DeviceFacts device_facts(Context& ctx);
 }  // namespace cuda
 

@@ -100,6 +100,10 @@ write("dataset", "patches", dataset({}, [2], patches=[0, 1, 2], half=True))
 write("dataset", "patchless_song", dataset({}, [2], patches=[0, 1, 1], half=True))
 write("dataset", "no_steps", dataset({}, [3, 1], steps=0))
 
+write("conv_choices", "good", b'{"schema":"emer-conv-kernels-1","choices":{"H200 | n 512":{"kernel":"mma","milliseconds":1.25},'
+      b'"":{"kernel":"plain","milliseconds":0}}}')
+write("conv_choices", "no_kernel", b'{"schema":"emer-conv-kernels-1","choices":{"key":{"kernel":"auto","milliseconds":-1e999}}}')
+write("conv_choices", "deep", b'{"schema":"emer-conv-kernels-1","choices":' + b"[" * 500)
 write("split", "good", b'{"method":"sklearn","seed":9999,"train":[3,1],"validation":[2],"test":[5]}')
 write("split", "shared", b'{"train":[1,2],"test":[2]}')
 write("split", "plain_list", b"1\n2\n3\n")

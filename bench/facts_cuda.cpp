@@ -1,4 +1,4 @@
-// Events and facts of the CUDA device: the only file of bench/ that includes CUDA's headers.
+// Facts of the CUDA device: the only file of bench/ that includes CUDA's headers.
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 #include <cusolverDn.h>
@@ -12,33 +12,6 @@
 namespace emer::bench::cuda {
 
 namespace {
-
-class EventTimer final : public Timer {
- public:
-  explicit EventTimer(Context& ctx) : stream_(ctx.cuda_state().stream) {
-    EMER_CUDA_CHECK(cudaEventCreate(&start_));
-    EMER_CUDA_CHECK(cudaEventCreate(&stop_));
-  }
-  ~EventTimer() override {
-    cudaEventDestroy(start_);
-    cudaEventDestroy(stop_);
-  }
-  EventTimer(const EventTimer&) = delete;
-  EventTimer& operator=(const EventTimer&) = delete;
-
-  void start() override { EMER_CUDA_CHECK(cudaEventRecord(start_, stream_)); }
-  void stop() override { EMER_CUDA_CHECK(cudaEventRecord(stop_, stream_)); }
-  double seconds() override {
-    float milliseconds = 0.0f;
-    EMER_CUDA_CHECK(cudaEventSynchronize(stop_));
-    EMER_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start_, stop_));
-    return 1e-3 * static_cast<double>(milliseconds);
-  }
-
- private:
-  cudaStream_t stream_;
-  cudaEvent_t start_ = nullptr, stop_ = nullptr;
-};
 
 int attribute(cudaDeviceAttr which, int device) {
   int value = 0;
@@ -60,10 +33,6 @@ std::string driver_version() {
 }
 
 }  // namespace
-
-std::unique_ptr<Timer> make_timer(Context& ctx) {
-  return std::make_unique<EventTimer>(ctx);
-}
 
 DeviceFacts device_facts(Context& ctx) {
   const emer::cuda::ContextState& state = ctx.cuda_state();
