@@ -13,7 +13,8 @@ template <class Real>
 struct Parameter {
   std::string name;       // "music_encoder.dense1.weight"
   Tensor<Real> value;     // shape as in exchanged files
-  Tensor<Real> gradient;  // same shape; layers and losses ACCUMULATE into it, the trainer zeroes it
+  // Same shape; layers and losses ACCUMULATE into it, the trainer zeroes it. Empty where the parameter is frozen.
+  Tensor<Real> gradient;
   bool decay = false;     // weight decay applies: matrices yes, biases and scalars no
 
   Parameter() = default;

@@ -57,9 +57,12 @@ struct Standardisation {
 };
 Standardisation fit_music_standardisation(const Dataset& dataset, const std::vector<std::int64_t>& rows);
 Standardisation fit_emotion_standardisation(const Dataset& dataset, const std::vector<std::int64_t>& rows);
+// One mean and one deviation of all values of the songs' patches.
+Standardisation fit_patch_standardisation(const Dataset& dataset, const std::vector<std::int64_t>& rows);
 // clip > 0 then cuts every value to [-clip, clip]: heavy-tailed features keep few songs from ruling a layer.
 void apply_music(Dataset& dataset, const Standardisation& by, double clip = 0.0);  // padding stays 0
 void apply_emotion(Dataset& dataset, const Standardisation& by);                   // padding stays 0
+void apply_patches(Dataset& dataset, const Standardisation& by);
 // Keeps every stride-th rating by averaging each run of `stride` valid steps (the last may be shorter).
 void average_emotion_steps(Dataset& dataset, int stride);
 

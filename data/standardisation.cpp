@@ -104,6 +104,40 @@ void apply_emotion(Dataset& dataset, const Standardisation& by) {
   apply(emotion_view(dataset), dataset.size(), dataset.emotion, by);
 }
 
+Standardisation fit_patch_standardisation(const Dataset& dataset, const std::vector<std::int64_t>& rows) {
+  if (rows.empty()) fail_usage("standardise patches: no songs to fit on");
+  EMER_CHECK(dataset.has_patches(), "standardise patches: there are none");
+  double count = 0, sum = 0, squares = 0;
+  const auto each_value = [&](const auto& body) {
+    for (const std::int64_t row : rows) {
+      EMER_CHECK(row >= 0 && row < dataset.size(), "standardise patches: row {} of {} songs", row,
+                 dataset.size());
+      const std::int64_t first = dataset.patch_offset[static_cast<std::size_t>(row)],
+                         last = dataset.patch_offset[static_cast<std::size_t>(row) + 1];
+      for (std::int64_t i = first * Dataset::kPatchValues; i < last * Dataset::kPatchValues; ++i)
+        body(static_cast<double>(dataset.patches[static_cast<std::size_t>(i)]));
+    }
+  };
+  each_value([&](double x) {
+    sum += x;
+    count += 1;
+  });
+  const double mean = sum / count;
+  each_value([&](double x) { squares += (x - mean) * (x - mean); });
+  const double deviation = std::sqrt(squares / count);
+  // What is below 1e-12 of the mean is rounding: digital silence throughout.
+  return {{mean}, {deviation > 1e-12 * std::abs(mean) ? deviation : 1.0}};
+}
+
+void apply_patches(Dataset& dataset, const Standardisation& by) {
+  if (by.mean.empty()) return;
+  if (by.mean.size() != 1 || by.deviation.size() != 1)
+    fail_input("standardise patches: {} means and {} deviations, one of each is needed", by.mean.size(),
+               by.deviation.size());
+  for (float& x : dataset.patches)
+    x = static_cast<float>((static_cast<double>(x) - by.mean[0]) / by.deviation[0]);
+}
+
 void average_emotion_steps(Dataset& dataset, int stride) {
   if (stride < 1) fail_usage("average_emotion_steps: stride {} is not positive", stride);
   if (stride == 1) return;

@@ -81,16 +81,43 @@ ChanceLevel chance_level(int n) {
   return chance;
 }
 
+namespace {
+
+// [2 * 64]: means, then deviations.
+std::vector<double> band_statistics(const Dataset& dataset, std::int64_t row) {
+  constexpr std::size_t kBands = Dataset::kPatchBands;
+  const std::size_t first = static_cast<std::size_t>(dataset.patch_offset[row] * Dataset::kPatchFrames),
+                    last = static_cast<std::size_t>(dataset.patch_offset[row + 1] * Dataset::kPatchFrames);
+  std::vector<double> statistics(2 * kBands, 0.0);
+  const double frames = static_cast<double>(last - first);
+  for (std::size_t frame = first; frame < last; ++frame)
+    for (std::size_t k = 0; k < kBands; ++k) statistics[k] += dataset.patches[frame * kBands + k] / frames;
+  for (std::size_t frame = first; frame < last; ++frame)
+    for (std::size_t k = 0; k < kBands; ++k) {
+      const double centred = dataset.patches[frame * kBands + k] - statistics[k];
+      statistics[kBands + k] += centred * centred / frames;
+    }
+  for (std::size_t k = kBands; k < 2 * kBands; ++k) statistics[k] = std::sqrt(statistics[k]);
+  return statistics;
+}
+
+}  // namespace
+
 FlatViews flatten_views(const Dataset& dataset, const std::vector<std::int64_t>& rows) {
   FlatViews flat;
   const int longest = dataset.emotion_length.empty()
                           ? 0
                           : *std::max_element(dataset.emotion_length.begin(), dataset.emotion_length.end());
   const int steps = std::min(longest, kCurveSteps), width = dataset.music_width;
+  const bool from_patches = width == 0 && dataset.has_patches();
   flat.n = static_cast<int>(rows.size());
-  flat.music_width = width;
+  flat.music_width = from_patches ? static_cast<int>(2 * Dataset::kPatchBands) : width;
   flat.emotion_width = steps * 2;
   for (const std::int64_t row : rows) {
+    if (from_patches) {
+      const std::vector<double> bands = band_statistics(dataset, row);
+      flat.music.insert(flat.music.end(), bands.begin(), bands.end());
+    }
     const int valid = dataset.music_is_sequence() ? dataset.music_length[row] : 1;
     const float* music = dataset.music.data() + row * std::max(dataset.music_steps, 1) * width;
     for (int k = 0; k < width; ++k) {

@@ -25,7 +25,8 @@ struct FlatViews {
   std::vector<double> music;    // [n, music_width]
   std::vector<double> emotion;  // [n, emotion_width]
 };
-// Song vectors as they are; sequences of feature vectors as their mean over the valid steps. Curves as
+// Song vectors as they are; sequences of feature vectors as their mean over the valid steps; where there are only
+// patches, mean and standard deviation of each mel band over the song. Curves as
 // [steps, 2] flattened, each song's valid part brought to min(longest, 60) steps by linear interpolation over
 // its length (untouched where it has that many).
 FlatViews flatten_views(const Dataset& dataset, const std::vector<std::int64_t>& rows);

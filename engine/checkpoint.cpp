@@ -79,11 +79,13 @@ void write_contents(Context& ctx, const std::string& folder, const CheckpointCon
   save_weights(ctx, c.parameters, folder + "/model.safetensors");
   c.optimizer.save(ctx, folder + "/optimizer.safetensors");
   if (c.optimizer.has_average()) c.optimizer.save_average(ctx, folder + "/ema.safetensors");
-  if (!c.data.music_standardisation.mean.empty() || !c.data.emotion_standardisation.mean.empty()) {
+  const Standardisations& by = c.data.standardisation;
+  if (!by.music.mean.empty() || !by.emotion.mean.empty() || !by.patches.mean.empty()) {
     SafetensorsWriter writer;
     writer.set_metadata("format", "emer-standardisation-1");
-    add_standardisation(writer, "music", c.data.music_standardisation);
-    add_standardisation(writer, "emotion", c.data.emotion_standardisation);
+    add_standardisation(writer, "music", by.music);
+    add_standardisation(writer, "emotion", by.emotion);
+    add_standardisation(writer, "patches", by.patches);
     writer.write(folder + "/standardisation.safetensors");
   }
   write_file_atomically(folder + "/config.yaml", dump(c.config));
@@ -160,11 +162,12 @@ TrainingState load_state(const std::string& checkpoint) {
   }
 }
 
-StoredStandardisation load_standardisation(const std::string& checkpoint) {
+Standardisations load_standardisation(const std::string& checkpoint) {
   const std::string path = checkpoint + "/standardisation.safetensors";
   if (!fs::exists(path)) return {};
   const SafetensorsFile file = SafetensorsFile::open(path);
-  return {read_standardisation(file, "music"), read_standardisation(file, "emotion")};
+  return {read_standardisation(file, "music"), read_standardisation(file, "emotion"),
+          read_standardisation(file, "patches")};
 }
 
 }  // namespace emer

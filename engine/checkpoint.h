@@ -51,10 +51,6 @@ std::string find_complete(const std::string& folder, const std::string& name);
 
 // Each throws Error(kInput) naming file and fault.
 TrainingState load_state(const std::string& checkpoint);
-struct StoredStandardisation {
-  Standardisation music, emotion;
-};
-StoredStandardisation load_standardisation(
-    const std::string& checkpoint);  // identities where there is no file
+Standardisations load_standardisation(const std::string& checkpoint);  // identities where there is no file
 
 }  // namespace emer

@@ -282,6 +282,12 @@ void check_together(const Config& c, const std::string& label) {
                split.folds - 1);
   if (split.method == "file" && split.path.empty())
     fail_usage("{}: data.split.method is file; give the split.json as data.split.path", label);
+  const auto check_count = [&](const char* key, const std::vector<int>& widths, std::size_t count) {
+    if (widths.size() != count)
+      fail_usage("{}: {} lists {} widths; it must list {}", label, key, widths.size(), count);
+  };
+  check_count("model.vggish.channels", c.model.vggish.channels, 6);
+  check_count("model.vggish.dense", c.model.vggish.dense, 3);
   if (c.train.weight_decay > 0.0 && c.train.optimizer != OptimizerKind::kAdamW)
     fail_usage("{}: train.weight_decay is {}, but only train.optimizer adamw decays weights", label,
                c.train.weight_decay);
@@ -305,8 +311,7 @@ Config resolve(const std::vector<Assignment>& assignments, const std::string& la
   for (const bool music : {true, false}) {
     ViewConfig& view = music ? config.model.music : config.model.emotion;
     if (given.count(music ? "model.music.widths" : "model.emotion.widths") != 0) continue;
-    const bool recurrent = view.kind == ViewKind::kBiGru || view.kind == ViewKind::kVggishBiGru;
-    view.widths = {recurrent ? 512 : 256, 512, 512, 1024};
+    view.widths = {is_recurrent(view.kind) ? 512 : 256, 512, 512, 1024};
   }
   check_together(config, label);
   return config;

@@ -26,6 +26,7 @@ struct DataConfig {
   SplitConfig split;
   bool standardise = true;           // music features: mean 0, deviation 1 over the training part
   double clip = 0.0;                 // standardised music features are cut to [-clip, clip]; 0 = off
+  bool standardise_patches = false;  // log-mel patches: one mean and deviation over the training part
   bool standardise_emotion = false;  // valence and arousal likewise
   int emotion_stride = 1;            // average each run of so many ratings
   int emotion_steps = 0;             // keep the first so many ratings after the stride; 0 = all
@@ -37,6 +38,13 @@ struct DataConfig {
 
 enum class ViewKind { kMlp, kBiGru, kVggishMlp, kVggishBiGru };
 
+constexpr bool takes_patches(ViewKind kind) {
+  return kind == ViewKind::kVggishMlp || kind == ViewKind::kVggishBiGru;
+}
+constexpr bool is_recurrent(ViewKind kind) {
+  return kind == ViewKind::kBiGru || kind == ViewKind::kVggishBiGru;
+}
+
 struct ViewConfig {
   ViewKind kind = ViewKind::kMlp;
   std::vector<int> widths;        // load_config(): the paper's for the kind where none are given
@@ -44,9 +52,21 @@ struct ViewConfig {
   double input_dropout = 0.0;
 };
 
+// The conv encoder of the kinds that take patches.
+struct VggishOptions {
+  std::vector<int> channels = {64, 128, 256, 256, 512, 512};  // six
+  std::vector<int> dense = {4096, 4096, 128};                 // three
+  bool trainable = true;
+  int piece = 512;  // VggishConfig::piece
+  ConvKernel kernel = ConvKernel::kAuto;
+  std::string weights;               // to start from; empty = initialise
+  double learning_rate_scale = 1.0;  // of its weights
+};
+
 struct ModelConfig {
   ViewConfig music{ViewKind::kMlp, {256, 512, 512, 1024}, {}, 0.0};
   ViewConfig emotion{ViewKind::kBiGru, {512, 512, 512, 1024}, {}, 0.0};
+  VggishOptions vggish;
   int gru_hidden = 512;
   GruReset gru_variant = GruReset::kAfter;
   GateActivation gru_activation = GateActivation::kSigmoid;
@@ -83,6 +103,7 @@ struct TrainConfig {
   int patience = 0;        // validations without improvement; 0 = off
   ValidationMetric metric = ValidationMetric::kMrr;
   int checkpoint_every = 0;  // epochs between numbered checkpoints; 0 = none
+  int random_patches = 0;    // 0 = whole songs
   int log_every = 1;         // steps between lines on the console
 };
 

@@ -61,6 +61,10 @@ void add_data(std::vector<Key>& k) {
                "music features to mean 0, deviation 1 over the training part", ""});
   k.push_back({"data.clip", RealField{EMER_AT(data.clip), 0, kInfinity, false, false}, "deviations",
                "standardised music features are cut to [-clip, clip]; 0 = off", ""});
+  k.push_back(
+      {"data.standardise_patches", BoolField{EMER_AT(data.standardise_patches)}, "-",
+       "log-mel patches: one mean and deviation over the training part; pretrained weights expect false",
+       ""});
   k.push_back({"data.standardise_emotion", BoolField{EMER_AT(data.standardise_emotion)}, "-",
                "valence and arousal likewise", ""});
   k.push_back({"data.emotion_stride", EMER_INT(data.emotion_stride, 1, kIntMax), "ratings",
@@ -81,16 +85,19 @@ void add_data(std::vector<Key>& k) {
 }
 
 void add_model(std::vector<Key>& k) {
-  k.push_back(
-      {"model.music.kind", EMER_CHOICE(model.music.kind, "mlp", "bigru", "vggish_mlp", "vggish_bigru"), "-",
-       "music encoder; mlp flattens sequences; vggish_* need the conv encoder, which this version lacks",
-       ""});
+  k.push_back({"model.music.kind",
+               EMER_CHOICE(model.music.kind, "mlp", "bigru", "vggish_mlp", "vggish_bigru"), "-",
+               "music encoder; mlp flattens sequences; vggish_* take the data set's log-mel patches: mlp the "
+               "mean of a "
+               "song's vectors, bigru their sequence",
+               ""});
   k.push_back({"model.music.widths", WidthsField{EMER_AT(model.music.widths)}, "units",
                "dense layers before the last; where not given and kind is bigru: [512, 512, 512, 1024]", ""});
   k.push_back({"model.music.dropout", OptionalRealField{EMER_AT(model.music.dropout)}, "probability",
                "after each of these layers; null = model.dropout", ""});
   k.push_back({"model.music.input_dropout", RealField{EMER_AT(model.music.input_dropout), 0, 1, false, true},
                "probability", "mlp: on the input", ""});
+  add_vggish_keys(k);
   k.push_back({"model.emotion.kind", EMER_CHOICE(model.emotion.kind, "mlp", "bigru"), "-",
                "emotion encoder; mlp flattens the ratings (all songs must then have as many)", ""});
   k.push_back({"model.emotion.widths", WidthsField{EMER_AT(model.emotion.widths)}, "units",
@@ -207,6 +214,10 @@ void add_train(std::vector<Key>& k) {
                ""});
   k.push_back({"train.checkpoint_every", EMER_INT(train.checkpoint_every, 0, kIntMax), "epochs",
                "between numbered checkpoints; 0 = only last and best", ""});
+  k.push_back(
+      {"train.random_patches", EMER_INT(train.random_patches, 0, kIntMax), "patches",
+       "vggish_*: a random stretch of so many patches of each longer song in every step; 0 = whole songs",
+       ""});
   k.push_back({"train.log_every", EMER_INT(train.log_every, 1, kIntMax), "steps",
                "between lines on a console that is no terminal; metrics.jsonl has every step", ""});
 }

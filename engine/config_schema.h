@@ -63,6 +63,7 @@ struct Key {
   std::string released;  // value under compat: released where it differs, as YAML; else empty
 };
 
+void add_vggish_keys(std::vector<Key>& keys);  // model.vggish
 const std::vector<Key>& keys();
 const Key* find(const std::string& path);
 bool is_section(const std::string& path);                       // "loss.cca"

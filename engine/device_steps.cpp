@@ -20,8 +20,8 @@ DeviceSteps::DeviceSteps(Context& ctx, const Config& config, DualEncoder<float>&
       model_(model),
       optimizer_(optimizer),
       batches_(batches),
-      data_(ctx, data.dataset),
-      training_step_(config.loss),
+      data_(ctx, data.dataset, takes_patches(config.model.music.kind)),
+      training_step_(config.loss, config.train.random_patches),
       songs_(ctx, {static_cast<std::int64_t>(data.train.size())}, data.train),
       table_(ctx, {kMaxWindow}),
       scalars_(ctx, {1}),
@@ -45,7 +45,8 @@ DeviceSteps::DeviceSteps(Context& ctx, const Config& config, DualEncoder<float>&
 }
 
 void DeviceSteps::clear_gradients() {
-  for (Parameter<float>* p : model_.parameters()) p->gradient.zero(ctx_);
+  for (Parameter<float>* p : model_.parameters())
+    if (p->gradient.size() > 0) p->gradient.zero(ctx_);  // else frozen
 }
 
 void DeviceSteps::order_epoch(std::int64_t epoch) {

@@ -18,8 +18,8 @@ void encode_batches(Context& ctx, DualEncoder<float>& model, const Dataset& data
   BatchGather<float> batch;
   for (std::size_t begin = 0; begin < rows.size(); begin += static_cast<std::size_t>(batch_size)) {
     const std::size_t count = std::min(rows.size() - begin, static_cast<std::size_t>(batch_size));
-    batch.gather(ctx, dataset, std::span(rows).subspan(begin, count), model.music().config().kind,
-                 model.emotion().config().kind);
+    batch.gather(ctx, dataset, std::span(rows).subspan(begin, count), layout_of(model.music().config()),
+                 layout_of(model.emotion().config()));
     const HeadOutputs<float> music = model.music().forward(ctx, batch.music(), DropoutKey{});
     store(begin, count, music, model.emotion().forward(ctx, batch.emotion(), DropoutKey{}));
   }

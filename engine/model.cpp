@@ -18,6 +18,10 @@ constexpr std::uint64_t kMusicStream = 0;
 constexpr std::uint64_t kEmotionStream = 1000;
 constexpr std::uint64_t kLossStream = 2000;
 
+bool is_vggish(const std::string& parameter) {
+  return parameter.rfind("vggish.", 0) == 0;
+}
+
 std::string shape_text(const Shape& shape) {
   std::vector<std::string> extents;
   for (const std::int64_t extent : shape) extents.push_back(std::to_string(extent));
@@ -26,14 +30,26 @@ std::string shape_text(const Shape& shape) {
 
 }  // namespace
 
+namespace {
+
+VggishConfig vggish_config(const VggishOptions& options) {
+  VggishConfig config;
+  std::copy_n(options.channels.begin(), config.channels.size(), config.channels.begin());
+  std::copy_n(options.dense.begin(), config.dense.size(), config.dense.begin());
+  config.piece = options.piece;
+  config.kernels.fill(options.kernel);
+  return config;
+}
+
 EncoderConfig encoder_config(const ModelConfig& model, const ViewConfig& view, const std::string& name,
                              int steps, int width) {
   EncoderConfig config;
-  if (view.kind == ViewKind::kVggishMlp || view.kind == ViewKind::kVggishBiGru)
-    fail_usage(
-        "model.{}.kind: the conv encoder (vggish_mlp, vggish_bigru) is not in this version; use mlp or bigru",
-        name);
-  if (view.kind == ViewKind::kBiGru) {
+  if (takes_patches(view.kind)) {
+    config.vggish = vggish_config(model.vggish);
+    config.vggish_trainable = model.vggish.trainable;
+    config.kind = is_recurrent(view.kind) ? EncoderKind::kBiGru : EncoderKind::kMlp;
+    config.input_width = config.vggish->dense.back();
+  } else if (view.kind == ViewKind::kBiGru) {
     if (steps == 0)
       fail_usage("model.{}.kind is bigru, but the data set holds one vector a song; use mlp", name);
     config.kind = EncoderKind::kBiGru;
@@ -59,15 +75,30 @@ EncoderConfig encoder_config(const ModelConfig& model, const ViewConfig& view, c
   return config;
 }
 
-namespace {
-
 double dense(double in, double out) {
   return (in + 1) * out;
+}
+
+constexpr int kFlatPlaces = VggishConfig::kFrames / 16 * VggishConfig::kBands / 16;  // behind four pools
+
+double vggish_weights(const VggishConfig& c) {
+  double count = 0, in = 1;
+  for (const int out : c.channels) {
+    count += dense(9 * in, out);
+    in = out;
+  }
+  in *= kFlatPlaces;
+  for (const int out : c.dense) {
+    count += dense(in, out);
+    in = out;
+  }
+  return count;
 }
 
 double weights(const EncoderConfig& c) {
   const double hidden = c.gru_hidden, d = c.embedding_dim;
   double count = 0, width = c.input_width;
+  if (c.vggish && c.vggish_trainable) count += vggish_weights(*c.vggish);
   if (c.kind == EncoderKind::kBiGru) {
     count += 2 * 3 * (dense(width, hidden) + dense(hidden, hidden));
     width = 2 * hidden;
@@ -81,16 +112,43 @@ double weights(const EncoderConfig& c) {
 
 }  // namespace
 
+EncoderConfig music_encoder_config(const ModelConfig& model, const InputShape& shape) {
+  return encoder_config(model, model.music, "music", shape.music_steps, shape.music_width);
+}
+
+EncoderConfig emotion_encoder_config(const ModelConfig& model, const InputShape& shape) {
+  return encoder_config(model, model.emotion, "emotion", shape.emotion_steps, InputShape::kEmotionWidth);
+}
+
 void check_model_fits(const Config& config, const InputShape& shape, double memory_bytes) {
   const ModelConfig& model = config.model;
-  double count = weights(encoder_config(model, model.music, "music", shape.music_steps, shape.music_width)) +
-                 weights(encoder_config(model, model.emotion, "emotion", shape.emotion_steps,
-                                        InputShape::kEmotionWidth));
+  const EncoderConfig music = music_encoder_config(model, shape);
+  double count = weights(music) + weights(emotion_encoder_config(model, shape));
   if (config.loss.lambda > 0.0 && config.loss.cca.form == CcaForm::kProjection)
     count += 2.0 * model.embedding_dim * model.embedding_dim;
   const double copies = config.train.ema > 0.0 ? 5 : 4;  // weight, gradient, two moments, average
-  const double bytes = copies * sizeof(float) * count;
+  double bytes = copies * sizeof(float) * count;
   constexpr double kGiB = 1 << 30;
+  if (music.vggish) {
+    if (!music.vggish_trainable) bytes += sizeof(float) * vggish_weights(*music.vggish);
+    const double longest = config.train.random_patches > 0
+                               ? std::min(config.train.random_patches, shape.patches)
+                               : shape.patches;
+    const double patches = longest * config.train.batch_size;
+    const double piece = music.vggish->piece > 0 ? std::min<double>(music.vggish->piece, patches) : patches;
+    constexpr double kPatch = VggishConfig::kFrames * VggishConfig::kBands;
+    const VggishMemory kept = vggish_memory(*music.vggish);
+    const double working = patches * (sizeof(float) * kPatch + static_cast<double>(kept.of_batch)) +
+                           piece * static_cast<double>(kept.of_piece);
+    if (bytes + working > memory_bytes)
+      fail_usage(
+          "the conv encoder over pieces of {:.0f} of a batch's {:.0f} patches needs {:.1f} GiB beside {:.1f} "
+          "GiB for "
+          "the model's weights, this machine has {:.1f} GiB of memory; lower model.vggish.piece, "
+          "train.batch_size, "
+          "train.random_patches or model.vggish.channels",
+          piece, patches, working / kGiB, bytes / kGiB, memory_bytes / kGiB);
+  }
   if (bytes > memory_bytes)
     fail_usage(
         "a model of {:.0f} weights needs {:.1f} GiB for them, their gradients and moments, this machine has "
@@ -100,14 +158,11 @@ void check_model_fits(const Config& config, const InputShape& shape, double memo
 }
 
 template <class Real>
-DualEncoder<Real>::DualEncoder(Context& ctx, const Config& config, const InputShape& shape) : shape_(shape) {
+DualEncoder<Real>::DualEncoder(Context& ctx, const Config& config, const InputShape& shape)
+    : shape_(shape), vggish_rate_scale_(static_cast<float>(config.model.vggish.learning_rate_scale)) {
   const ModelConfig& model = config.model;
-  music_ = std::make_unique<Encoder<Real>>(
-      ctx, encoder_config(model, model.music, "music", shape.music_steps, shape.music_width),
-      "music_encoder");
-  emotion_ = std::make_unique<Encoder<Real>>(
-      ctx, encoder_config(model, model.emotion, "emotion", shape.emotion_steps, InputShape::kEmotionWidth),
-      "emotion_encoder");
+  music_ = std::make_unique<Encoder<Real>>(ctx, music_encoder_config(model, shape), "music_encoder");
+  emotion_ = std::make_unique<Encoder<Real>>(ctx, emotion_encoder_config(model, shape), "emotion_encoder");
   loss_ = std::make_unique<CompositeLoss<Real>>(ctx, config.loss, model.embedding_dim);
 }
 
@@ -124,6 +179,23 @@ ParameterList<Real> DualEncoder<Real>::parameters() {
   for (Parameter<Real>* p : emotion_->parameters()) all.push_back(p);
   for (Parameter<Real>* p : loss_->parameters()) all.push_back(p);
   return all;
+}
+
+template <class Real>
+std::vector<float> DualEncoder<Real>::rate_scales() {
+  std::vector<float> scales;
+  for (const Parameter<Real>* p : parameters())
+    scales.push_back(is_vggish(p->name) ? vggish_rate_scale_ : 1.0f);
+  return scales;
+}
+
+template <class Real>
+void load_vggish_weights(Context& ctx, DualEncoder<Real>& model, const std::string& path) {
+  ParameterList<Real> parameters;
+  for (Parameter<Real>* p : model.music().parameters())
+    if (is_vggish(p->name)) parameters.push_back(p);
+  if (parameters.empty()) fail_usage("model.vggish.weights: this model has no conv encoder");
+  load_weights(ctx, parameters, path, ExtraTensors::kIgnore);
 }
 
 template <class Real>
@@ -187,6 +259,8 @@ template std::vector<std::string> load_weights(Context&, const ParameterList<flo
                                                ExtraTensors);
 template std::vector<std::string> load_weights(Context&, const ParameterList<double>&, const std::string&,
                                                ExtraTensors);
+template void load_vggish_weights(Context&, DualEncoder<float>&, const std::string&);
+template void load_vggish_weights(Context&, DualEncoder<double>&, const std::string&);
 template void save_weights(Context&, const ParameterList<float>&, const std::string&);
 template void save_weights(Context&, const ParameterList<double>&, const std::string&);
 

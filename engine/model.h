@@ -16,10 +16,9 @@
 
 namespace emer {
 
-// The encoder one view needs. Throws Error(kUsage) for kinds this version lacks and for a bigru over song
-// vectors.
-EncoderConfig encoder_config(const ModelConfig& model, const ViewConfig& view, const std::string& name,
-                             int steps, int width);
+// The encoders a configuration needs for such data. Throws Error(kUsage) for a bigru over song vectors.
+EncoderConfig music_encoder_config(const ModelConfig& model, const InputShape& shape);
+EncoderConfig emotion_encoder_config(const ModelConfig& model, const InputShape& shape);
 
 // Error(kUsage) where training the model takes more than that memory: allocations beyond it would not fail, the
 // system would kill the program.
@@ -37,11 +36,13 @@ class DualEncoder {
   CompositeLoss<Real>& loss() { return *loss_; }
   // Music encoder, emotion encoder, loss: stable order, sorted as method.md section 7 lists them.
   ParameterList<Real> parameters();
+  std::vector<float> rate_scales();  // of each parameter's learning rate
   int embedding_dim() const { return music_->config().embedding_dim; }
   const InputShape& shape() const { return shape_; }
 
  private:
   InputShape shape_;
+  float vggish_rate_scale_;
   std::unique_ptr<Encoder<Real>> music_, emotion_;
   std::unique_ptr<CompositeLoss<Real>> loss_;
 };
@@ -52,6 +53,10 @@ enum class ExtraTensors { kRefuse, kIgnore };
 template <class Real>
 std::vector<std::string> load_weights(Context& ctx, const ParameterList<Real>& parameters,
                                       const std::string& path, ExtraTensors extra);
+// The same for the conv encoder's parameters alone, from a file that may hold others. Error(kUsage) where the model has
+// no conv encoder.
+template <class Real>
+void load_vggish_weights(Context& ctx, DualEncoder<Real>& model, const std::string& path);
 // float32, atomic.
 template <class Real>
 void save_weights(Context& ctx, const ParameterList<Real>& parameters, const std::string& path);

@@ -57,8 +57,16 @@ double clip_scale(double norm, double clip_norm) {
   return clip_norm > 0.0 && norm > clip_norm ? clip_norm / norm : 1.0;
 }
 
-Optimizer::Optimizer(Context& ctx, const ParameterList<float>& parameters, const TrainConfig& train)
-    : parameters_(parameters), train_(train) {
+Optimizer::Optimizer(Context& ctx, const ParameterList<float>& parameters, const TrainConfig& train,
+                     const std::vector<float>& rate_scales)
+    : all_(parameters), train_(train) {
+  EMER_CHECK(rate_scales.empty() || rate_scales.size() == parameters.size(),
+             "optimizer: {} rates for {} parameters", rate_scales.size(), parameters.size());
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (parameters[i]->gradient.size() == 0) continue;
+    parameters_.push_back(parameters[i]);
+    rate_scales_.push_back(rate_scales.empty() ? 1.0f : rate_scales[i]);
+  }
   for (const Parameter<float>* p : parameters_) {
     for (std::vector<Tensor<float>>* state : {&m_, &v_}) {
       state->emplace_back(ctx, p->value.shape());
@@ -80,6 +88,7 @@ AdamUpdateAll<float> Optimizer::update(Context& ctx) {
     Parameter<float>& p = *parameters_[i];
     arrays.push_back({.count = static_cast<std::int64_t>(p.value.size()),
                       .decay = p.decay,
+                      .rate_scale = rate_scales_[i],
                       .gradient = p.gradient.data(),
                       .value = p.value.data(),
                       .m = m_[i].data(),
@@ -150,8 +159,11 @@ void Optimizer::load(Context& ctx, const std::string& path) {
 void Optimizer::save_average(Context& ctx, const std::string& path) const {
   SafetensorsWriter writer;
   writer.set_metadata("format", "emer-weights-1");
-  for (std::size_t i = 0; i < average_.size(); ++i)
-    writer.add(parameters_[i]->name, average_[i].shape(), std::span<const float>(average_[i].to_host(ctx)));
+  auto average = average_.begin();
+  for (const Parameter<float>* p : all_) {
+    const Tensor<float>& kept = p->gradient.size() == 0 ? p->value : *average++;
+    writer.add(p->name, kept.shape(), std::span<const float>(kept.to_host(ctx)));
+  }
   writer.write(path);
 }
 
@@ -159,9 +171,10 @@ void Optimizer::load_average(Context& ctx, const std::string& path) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   std::vector<std::string> names;
   std::vector<Tensor<float>*> targets;
-  for (std::size_t i = 0; i < average_.size(); ++i) {
-    names.push_back(parameters_[i]->name);
-    targets.push_back(&average_[i]);
+  auto average = average_.begin();
+  for (Parameter<float>* p : all_) {
+    names.push_back(p->name);
+    targets.push_back(p->gradient.size() == 0 ? &p->value : &*average++);
   }
   load_all(ctx, file, names, targets, 0);
 }

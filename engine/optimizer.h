@@ -24,7 +24,10 @@ double clip_scale(double norm, double clip_norm);
 
 class Optimizer {
  public:
-  Optimizer(Context& ctx, const ParameterList<float>& parameters, const TrainConfig& train);
+  // Parameters whose gradient is empty are frozen: they are not updated and have no state. rate_scales: what multiplies
+  // each parameter's learning rate; empty = 1 for all.
+  Optimizer(Context& ctx, const ParameterList<float>& parameters, const TrainConfig& train,
+            const std::vector<float>& rate_scales = {});
 
   // One update from the parameters' gradients, times gradient_scale; kernels/adam_update.h has the formulas.
   // Weight decay (adamw) touches parameters with `decay` only. Then the moving average.
@@ -46,7 +49,7 @@ class Optimizer {
   // `m.<name>`, `v.<name>` float32, `step` int64 [1]; atomic.
   void save(Context& ctx, const std::string& path) const;
   void load(Context& ctx, const std::string& path);
-  // The averaged weights under the parameters' names.
+  // The averaged weights under the parameters' names, frozen ones as they are.
   void save_average(Context& ctx, const std::string& path) const;
   void load_average(Context& ctx, const std::string& path);
   // Starts the average from the weights as they are now.
@@ -55,7 +58,8 @@ class Optimizer {
  private:
   AdamUpdateAll<float> update(Context& ctx);  // all but what changes from step to step
 
-  ParameterList<float> parameters_;
+  ParameterList<float> all_, parameters_;  // parameters_: those that are trained
+  std::vector<float> rate_scales_;         // of parameters_
   TrainConfig train_;
   std::int64_t steps_ = 0;
   std::vector<Tensor<float>> m_, v_, average_;

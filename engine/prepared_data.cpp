@@ -23,7 +23,19 @@ void check_equal_lengths(const Dataset& dataset, const std::vector<std::int32_t>
 }
 
 void check_views(const Config& config, const Dataset& dataset) {
-  if (dataset.music_width == 0)
+  const bool patches = takes_patches(config.model.music.kind);
+  if (patches && !dataset.has_patches())
+    fail_input(
+        "{}: model.music.kind is {}, but the data set holds no patches; prepare it again with --audio "
+        "(emer prepare)",
+        config.data.path.empty() ? dataset.name : config.data.path,
+        is_recurrent(config.model.music.kind) ? "vggish_bigru" : "vggish_mlp");
+  if (!patches && dataset.music_width == 0 && dataset.has_patches())
+    fail_input(
+        "{}: the data set holds no music features but patches; use model.music.kind vggish_mlp or "
+        "vggish_bigru, or prepare it again with --features",
+        config.data.path.empty() ? dataset.name : config.data.path);
+  if (!patches && dataset.music_width == 0)
     fail_input("{}: the data set holds ratings alone, no music; prepare it again with --features",
                config.data.path.empty() ? dataset.name : config.data.path);
   if (config.model.music.kind == ViewKind::kMlp && dataset.music_is_sequence())
@@ -31,6 +43,22 @@ void check_views(const Config& config, const Dataset& dataset) {
   if (config.model.emotion.kind == ViewKind::kMlp)
     check_equal_lengths(dataset, dataset.emotion_length, dataset.emotion_steps, "emotion",
                         "use bigru, or cut with data.emotion_steps");
+}
+
+// What is standardised: of the music what the model takes.
+struct Wanted {
+  bool music, patches, emotion;
+  explicit Wanted(const Config& c)
+      : music(c.data.standardise && !takes_patches(c.model.music.kind)),
+        patches(c.data.standardise_patches && takes_patches(c.model.music.kind)),
+        emotion(c.data.standardise_emotion) {}
+};
+
+void apply(const Config& config, PreparedData& data) {
+  const Standardisations& by = data.standardisation;
+  if (!by.music.mean.empty()) apply_music(data.dataset, by.music, config.data.clip);
+  if (!by.patches.mean.empty()) apply_patches(data.dataset, by.patches);
+  if (!by.emotion.mean.empty()) apply_emotion(data.dataset, by.emotion);
 }
 
 void fill_rows(PreparedData& data) {
@@ -59,7 +87,10 @@ void cut_emotion_steps(Dataset& dataset, int steps) {
 }
 
 InputShape input_shape(const Dataset& dataset) {
-  return {dataset.music_steps, dataset.music_width, dataset.emotion_steps};
+  std::int64_t longest = 0;
+  for (std::size_t i = 1; i < dataset.patch_offset.size(); ++i)
+    longest = std::max(longest, dataset.patch_offset[i] - dataset.patch_offset[i - 1]);
+  return {dataset.music_steps, dataset.music_width, dataset.emotion_steps, static_cast<int>(longest)};
 }
 
 PreparedData prepare_data(const Config& config) {
@@ -76,19 +107,16 @@ PreparedData prepare_data(const Config& config, Dataset dataset) {
   data.split = make_split(data.dataset, config.data.split);
   fill_rows(data);
   if (data.train.empty()) fail_usage("the split leaves no song to train on; change data.split");
-  if (config.data.standardise) {
-    data.music_standardisation = fit_music_standardisation(data.dataset, data.train);
-    apply_music(data.dataset, data.music_standardisation, config.data.clip);
-  }
-  if (config.data.standardise_emotion) {
-    data.emotion_standardisation = fit_emotion_standardisation(data.dataset, data.train);
-    apply_emotion(data.dataset, data.emotion_standardisation);
-  }
+  const Wanted wanted(config);
+  if (wanted.music) data.standardisation.music = fit_music_standardisation(data.dataset, data.train);
+  if (wanted.patches) data.standardisation.patches = fit_patch_standardisation(data.dataset, data.train);
+  if (wanted.emotion) data.standardisation.emotion = fit_emotion_standardisation(data.dataset, data.train);
+  apply(config, data);
   return data;
 }
 
 PreparedData prepare_data(const Config& config, Dataset dataset, const Split& split,
-                          const Standardisation& music, const Standardisation& emotion) {
+                          const Standardisations& standardisation) {
   PreparedData data;
   data.dataset = std::move(dataset);
   shape_emotion(config, data.dataset);
@@ -102,17 +130,16 @@ PreparedData prepare_data(const Config& config, Dataset dataset, const Split& sp
           "without it",
           view);
   };
-  check_there(config.data.standardise, music, "music");
-  check_there(config.data.standardise_emotion, emotion, "emotion");
-  data.music_standardisation = music;
-  data.emotion_standardisation = emotion;
-  if (!music.mean.empty()) {
-    if (static_cast<int>(music.mean.size()) != data.dataset.music_width)
-      fail_input("the checkpoint's standardisation has {} music features, the data set {} has {}",
-                 music.mean.size(), data.dataset.name, data.dataset.music_width);
-    apply_music(data.dataset, music, config.data.clip);
-  }
-  if (!emotion.mean.empty()) apply_emotion(data.dataset, emotion);
+  const Wanted wanted(config);
+  const Standardisations& stored = standardisation;
+  check_there(wanted.music, stored.music, "music");
+  check_there(wanted.patches, stored.patches, "patches");
+  check_there(wanted.emotion, stored.emotion, "emotion");
+  if (!stored.music.mean.empty() && static_cast<int>(stored.music.mean.size()) != data.dataset.music_width)
+    fail_input("the checkpoint's standardisation has {} music features, the data set {} has {}",
+               stored.music.mean.size(), data.dataset.name, data.dataset.music_width);
+  data.standardisation = stored;
+  apply(config, data);
   return data;
 }
 

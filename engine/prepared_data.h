@@ -11,12 +11,16 @@
 
 namespace emer {
 
+// Fitted on the training part; an identity (empty) where switched off or not used.
+struct Standardisations {
+  Standardisation music, emotion, patches;
+};
+
 struct PreparedData {
   Dataset dataset;  // stride, cut and standardisation applied
   Split split;
   std::vector<std::int64_t> train, validation, test;  // rows of the dataset, in the split's order
-  Standardisation music_standardisation;              // identity (empty) where switched off
-  Standardisation emotion_standardisation;
+  Standardisations standardisation;
 };
 
 // Loads config.data.path, makes the split, fits standardisation on the training part. Throws Error(kUsage)
@@ -25,7 +29,7 @@ struct PreparedData {
 PreparedData prepare_data(const Config& config);
 // The same with a split and standardisation that are already known, from a checkpoint.
 PreparedData prepare_data(const Config& config, Dataset dataset, const Split& split,
-                          const Standardisation& music, const Standardisation& emotion);
+                          const Standardisations& standardisation);
 
 // The same, from a data set in memory: the loader's second half.
 PreparedData prepare_data(const Config& config, Dataset dataset);
@@ -38,6 +42,7 @@ struct InputShape {
   int music_steps = 0;  // 0 = song vectors
   int music_width = 0;
   int emotion_steps = 0;
+  int patches = 0;                         // of the longest song; 0 = the data set has none
   static constexpr int kEmotionWidth = 2;  // valence, arousal
 };
 InputShape input_shape(const Dataset& dataset);

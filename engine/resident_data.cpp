@@ -11,18 +11,29 @@ Tensor<T> uploaded(Context& ctx, const std::vector<T>& values) {
 }
 }  // namespace
 
-ResidentData::ResidentData(Context& ctx, const Dataset& dataset)
+ResidentData::ResidentData(Context& ctx, const Dataset& dataset, bool takes_patches)
     : songs_(dataset.size()),
       music_steps_(dataset.music_steps),
       music_width_(dataset.music_width),
       emotion_steps_(dataset.emotion_steps),
-      music_(uploaded(ctx, dataset.music)),
+      longest_(input_shape(dataset).patches),
       emotion_(uploaded(ctx, dataset.emotion)),
-      music_length_(uploaded(ctx, dataset.music_length)),
-      emotion_length_(uploaded(ctx, dataset.emotion_length)) {}
+      emotion_length_(uploaded(ctx, dataset.emotion_length)) {
+  if (takes_patches) {
+    patches_ = uploaded(ctx, dataset.patches);
+    patch_offset_ = uploaded(ctx, dataset.patch_offset);
+  } else {
+    music_ = uploaded(ctx, dataset.music);
+    music_length_ = uploaded(ctx, dataset.music_length);
+  }
+}
 
 ResidentView ResidentData::music() const {
   return {music_.data(), music_length_.data(), music_steps_, music_width_};
+}
+
+ResidentPatches ResidentData::patches() const {
+  return {patches_.data(), patch_offset_.data(), longest_};
 }
 
 ResidentView ResidentData::emotion() const {

@@ -17,18 +17,27 @@ struct ResidentView {
   int width = 0;
 };
 
-// Keeps nothing of the data set itself.
+// All songs' patches, one after another.
+struct ResidentPatches {
+  const float* values = nullptr;         // device [patches, 96, 64]
+  const std::int64_t* offset = nullptr;  // device [songs + 1]
+  int longest = 0;                       // patches of a song
+};
+
+// Keeps nothing of the data set itself. Of the music either features or patches are uploaded.
 class ResidentData {
  public:
-  ResidentData(Context& ctx, const Dataset& dataset);
+  ResidentData(Context& ctx, const Dataset& dataset, bool takes_patches);
   ResidentView music() const;
+  ResidentPatches patches() const;
   ResidentView emotion() const;
   std::int64_t songs() const { return songs_; }
 
  private:
   std::int64_t songs_;
-  int music_steps_, music_width_, emotion_steps_;
-  Tensor<float> music_, emotion_;
+  int music_steps_, music_width_, emotion_steps_, longest_;
+  Tensor<float> music_, patches_, emotion_;
+  Tensor<std::int64_t> patch_offset_;
   Tensor<std::int32_t> music_length_, emotion_length_;
 };
 

@@ -77,23 +77,30 @@ std::vector<SearchAnswer> SearchIndex::search(const Dataset& queries, std::int64
 
 std::vector<SearchAnswer> SearchIndex::emotions_for(const MusicFeatures& query, int top) {
   const Dataset& own = session_.data.dataset;
-  if (query.width != own.music_width || (query.steps > 0) != own.music_is_sequence())
-    fail_input("search: the query has {} features in {} steps, the model takes {} in {}", query.width,
-               query.steps, own.music_width, own.music_steps);
-  if (session_.config.model.music.kind == ViewKind::kMlp && query.steps != own.music_steps)
-    fail_input("search: the query has {} steps, the model takes exactly {}", query.steps, own.music_steps);
   Dataset d;
   d.song_id = {0};
-  d.music = query.values;
-  d.music_width = query.width;
-  d.music_steps = query.steps;
-  if (query.steps > 0) d.music_length = {query.steps};
+  if (takes_patches(session_.config.model.music.kind)) {
+    if (query.patches.empty()) fail_input("search: the query has no patches, which the model takes");
+    d.patches = query.patches;
+    d.patch_offset = {0, static_cast<std::int64_t>(query.patches.size()) / Dataset::kPatchValues};
+  } else {
+    if (query.width != own.music_width || (query.steps > 0) != own.music_is_sequence())
+      fail_input("search: the query has {} features in {} steps, the model takes {} in {}", query.width,
+                 query.steps, own.music_width, own.music_steps);
+    if (session_.config.model.music.kind == ViewKind::kMlp && query.steps != own.music_steps)
+      fail_input("search: the query has {} steps, the model takes exactly {}", query.steps, own.music_steps);
+    d.music = query.values;
+    d.music_width = query.width;
+    d.music_steps = query.steps;
+    if (query.steps > 0) d.music_length = {query.steps};
+  }
   // The other view is encoded beside it and not looked at.
   d.emotion_steps = own.emotion_steps;
   d.emotion_length = {own.emotion_steps};
   d.emotion.assign(static_cast<std::size_t>(own.emotion_steps) * 2, 0.0f);
-  if (!session_.data.music_standardisation.mean.empty())
-    apply_music(d, session_.data.music_standardisation, session_.config.data.clip);
+  if (!session_.data.standardisation.music.mean.empty())
+    apply_music(d, session_.data.standardisation.music, session_.config.data.clip);
+  apply_patches(d, session_.data.standardisation.patches);
   return search(d, 0, Direction::kMusicToEmotion, top);
 }
 
@@ -101,10 +108,15 @@ std::vector<SearchAnswer> SearchIndex::songs_for(const EmotionCurve& query, int 
   const Dataset& own = session_.data.dataset;
   Dataset d;
   d.song_id = {0};
-  d.music_width = own.music_width;
-  d.music_steps = own.music_steps;
-  d.music.assign(static_cast<std::size_t>(std::max(own.music_steps, 1)) * own.music_width, 0.0f);
-  if (own.music_is_sequence()) d.music_length = {own.music_steps};
+  if (takes_patches(session_.config.model.music.kind)) {
+    d.patches.assign(static_cast<std::size_t>(Dataset::kPatchValues), 0.0f);
+    d.patch_offset = {0, 1};
+  } else {
+    d.music_width = own.music_width;
+    d.music_steps = own.music_steps;
+    d.music.assign(static_cast<std::size_t>(std::max(own.music_steps, 1)) * own.music_width, 0.0f);
+    if (own.music_is_sequence()) d.music_length = {own.music_steps};
+  }
   d.emotion = query.values;
   d.emotion_steps = query.steps;
   d.emotion_length = {query.steps};
@@ -119,8 +131,8 @@ std::vector<SearchAnswer> SearchIndex::songs_for(const EmotionCurve& query, int 
     d.emotion_steps = own.emotion_steps;
     d.emotion_length = {own.emotion_steps};
   }
-  if (!session_.data.emotion_standardisation.mean.empty())
-    apply_emotion(d, session_.data.emotion_standardisation);
+  if (!session_.data.standardisation.emotion.mean.empty())
+    apply_emotion(d, session_.data.standardisation.emotion);
   return search(d, 0, Direction::kEmotionToMusic, top);
 }
 

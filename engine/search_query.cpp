@@ -57,6 +57,9 @@ MusicFeatures from_dataset(const std::string& path, std::optional<std::int64_t> 
   out.steps = d.music_is_sequence() ? d.music_length[row] : 0;
   const auto begin = d.music.begin() + row * std::max(d.music_steps, 1) * d.music_width;
   out.values.assign(begin, begin + static_cast<std::ptrdiff_t>(std::max(out.steps, 1)) * d.music_width);
+  if (d.has_patches())
+    out.patches.assign(d.patches.begin() + d.patch_offset[row] * Dataset::kPatchValues,
+                       d.patches.begin() + d.patch_offset[row + 1] * Dataset::kPatchValues);
   return out;
 }
 
@@ -157,7 +160,17 @@ std::vector<std::string> range_warnings(const EmotionCurve& curve, const std::st
 }
 
 MusicFeatures read_music_features(const std::string& path, std::optional<std::int64_t> song,
-                                  const InputShape& like) {
+                                  const InputShape& like, bool takes_patches) {
+  if (takes_patches) {
+    if (!ends_with(path, ".safetensors"))
+      fail_input("{}: the model takes log-mel patches, which only a prepared data set (.safetensors) holds",
+                 path);
+    MusicFeatures out = from_dataset(path, song);
+    if (out.patches.empty())
+      fail_input("{}: the model takes log-mel patches, which this data set lacks; prepare it with --audio",
+                 path);
+    return out;
+  }
   if (ends_with(path, ".npy")) return from_npy(path, like);
   if (!ends_with(path, ".safetensors")) return from_csv(path, song, like);
   MusicFeatures out = from_dataset(path, song);

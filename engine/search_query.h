@@ -29,13 +29,14 @@ struct MusicFeatures {
   std::string title;
   int steps = 0;  // 0: a song vector
   int width = 0;
-  std::vector<float> values;  // [width] or [steps, width]
+  std::vector<float> values;   // [width] or [steps, width]
+  std::vector<float> patches;  // [any, 96, 64] where the file has them
 };
 // .safetensors: a prepared data set, the song `song` of it (may be left out where it holds one song).
 // .npy: [width], or [steps, width]. Else CSV of numbers, with or without a header; one row is a song vector
 // or a sequence of one step, several rows are a sequence, or with a `song_id` column songs to choose `song`
-// from. `like` says what the model takes. Throws Error(kInput), or Error(kUsage) where a song must be chosen.
+// from. `like` says what the model takes; patches come from prepared data sets only. Throws Error(kInput), or Error(kUsage) where a song must be chosen.
 MusicFeatures read_music_features(const std::string& path, std::optional<std::int64_t> song,
-                                  const InputShape& like);
+                                  const InputShape& like, bool takes_patches = false);
 
 }  // namespace emer

@@ -42,9 +42,9 @@ Session open_session(const std::string& checkpoint_or_run, const std::vector<std
   const TrainingState state = load_state(session.checkpoint);
   session.epoch = state.epoch;
   session.step = state.step;
-  const StoredStandardisation stored = load_standardisation(session.checkpoint);
-  session.data = prepare_data(session.config, load_dataset(session.config.data.path),
-                              load_split(session.checkpoint + "/split.json"), stored.music, stored.emotion);
+  session.data =
+      prepare_data(session.config, load_dataset(session.config.data.path),
+                   load_split(session.checkpoint + "/split.json"), load_standardisation(session.checkpoint));
 
   session.context = std::make_unique<Context>(choose_device(session.config.device));
   Context& ctx = *session.context;

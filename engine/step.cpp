@@ -10,7 +10,8 @@ namespace {
 
 template <class Real>
 void zero_gradients(Context& ctx, DualEncoder<Real>& model) {
-  for (Parameter<Real>* p : model.parameters()) p->gradient.zero(ctx);
+  for (Parameter<Real>* p : model.parameters())
+    if (p->gradient.size() > 0) p->gradient.zero(ctx);  // else frozen
 }
 
 }  // namespace
@@ -58,7 +59,8 @@ LossValues TrainingStep<Real>::forward_backward(Context& ctx, DualEncoder<Real>&
                                                 const Dataset& dataset, std::span<const std::int64_t> rows,
                                                 DropoutKey dropout) {
   zero_gradients(ctx, model);
-  batch_.gather(ctx, dataset, rows, model.music().config().kind, model.emotion().config().kind);
+  batch_.gather(ctx, dataset, rows, layout_of(model.music().config()), layout_of(model.emotion().config()),
+                stretch(dropout));
   forward(ctx, model, static_cast<int>(rows.size()), dropout);
   backward(ctx, model);
   return model.loss().read_values(ctx);
@@ -68,7 +70,7 @@ template <class Real>
 LossValues TrainingStep<Real>::loss(Context& ctx, DualEncoder<Real>& model, const Dataset& dataset,
                                     std::span<const std::int64_t> rows) {
   zero_gradients(ctx, model);
-  batch_.gather(ctx, dataset, rows, model.music().config().kind, model.emotion().config().kind);
+  batch_.gather(ctx, dataset, rows, layout_of(model.music().config()), layout_of(model.emotion().config()));
   forward(ctx, model, static_cast<int>(rows.size()), DropoutKey{});
   const LossValues values = model.loss().read_values(ctx);
   for (Parameter<Real>* p : model.loss().parameters()) p->gradient.zero(ctx);
@@ -79,7 +81,8 @@ template <class Real>
 void TrainingStep<Real>::accumulate_gradients(Context& ctx, DualEncoder<Real>& model,
                                               const ResidentData& data, const DeviceRows& rows,
                                               DropoutKey dropout) {
-  batch_.gather(ctx, data, rows, model.music().config().kind, model.emotion().config().kind);
+  batch_.gather(ctx, data, rows, layout_of(model.music().config()), layout_of(model.emotion().config()),
+                stretch(dropout));
   forward(ctx, model, rows.n, dropout);
   backward(ctx, model);
 }

@@ -14,7 +14,9 @@ namespace emer {
 template <class Real>
 class TrainingStep {
  public:
-  explicit TrainingStep(const LossOptions& options) : options_(options) {}
+  // random_patches: train.random_patches.
+  explicit TrainingStep(const LossOptions& options, int random_patches = 0)
+      : options_(options), random_patches_(random_patches) {}
 
   // Zeroes every parameter's gradient, then fills it. `dropout.view` is set here. Waits for the loss values.
   LossValues forward_backward(Context& ctx, DualEncoder<Real>& model, const Dataset& dataset,
@@ -31,7 +33,11 @@ class TrainingStep {
  private:
   void forward(Context& ctx, DualEncoder<Real>& model, int n, DropoutKey dropout);
   void backward(Context& ctx, DualEncoder<Real>& model);
+  PatchStretch stretch(const DropoutKey& key) const {
+    return {.patches = random_patches_, .seed = key.seed, .step = key.step};
+  }
   LossOptions options_;
+  int random_patches_;
   BatchGather<Real> batch_;
   Tensor<Real> gradients_[6];
   PairGradients<Real> heads_;

@@ -72,7 +72,7 @@ class Run {
       : request_(request),
         config_(request.config),
         checkpoints_(request.run_folder + "/checkpoints"),
-        step_(request.config.loss) {}
+        step_(request.config.loss, request.config.train.random_patches) {}
 
   TrainResult train();
 
@@ -135,9 +135,8 @@ void Run::open() {
   ctx_->set_precision(product_precision(config_.train.precision));
 
   if (request_.resume) {
-    const StoredStandardisation stored = load_standardisation(checkpoint);
     data_ = prepare_data(config_, load_dataset(config_.data.path), load_split(checkpoint + "/split.json"),
-                         stored.music, stored.emotion);
+                         load_standardisation(checkpoint));
   } else {
     data_ = prepare_data(config_);
   }
@@ -158,10 +157,13 @@ void Run::open() {
   model_ = std::make_unique<DualEncoder<float>>(*ctx_, config_, input_shape(data_.dataset));
   parameters_ = model_->parameters();
   model_->initialise(*ctx_, static_cast<std::uint64_t>(config_.train.seed));
+  const std::string& vggish = config_.model.vggish.weights;
+  if (!request_.resume && takes_patches(config_.model.music.kind) && !vggish.empty())
+    load_vggish_weights(*ctx_, *model_, vggish);
   std::vector<std::string> ignored;
   if (!request_.init.empty())
     ignored = load_weights(*ctx_, parameters_, request_.init, ExtraTensors::kIgnore);
-  optimizer_ = std::make_unique<Optimizer>(*ctx_, parameters_, config_.train);
+  optimizer_ = std::make_unique<Optimizer>(*ctx_, parameters_, config_.train, model_->rate_scales());
   if (request_.resume) restore(checkpoint);
   state_.schedule_batches = batches_->is_scheduled() ? batches_->per_epoch() : 0;
 

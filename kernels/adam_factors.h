@@ -48,4 +48,11 @@ AdamFactors<Real> adam_factors(const Arguments& a) {
                             a.gradient_scale);
 }
 
+// For arrays that learn at a rate of their own.
+template <class Real>
+EMER_HOST_DEVICE void scale_rate(AdamFactors<Real>& factors, Real scale) {
+  factors.rate *= scale;
+  factors.decay *= scale;
+}
+
 }  // namespace emer

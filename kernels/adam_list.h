@@ -11,6 +11,7 @@ template <class Real>
 struct AdamArray {
   std::int64_t count = 0;  // >= 0
   bool decay = false;      // weight decay applies
+  float rate_scale = 1.0f;  // multiplies the learning rate
   Real* gradient = nullptr;
   Real* value = nullptr;
   Real* m = nullptr;  // first and second moment, zero before the first step
@@ -31,6 +32,7 @@ struct AdamChunk {
   Real* v;
   Real* average;
   std::int32_t count;
+  float rate_scale;
   bool decay;
   bool whole;  // kAdamChunk elements, all five pointers divisible by 16
 };

@@ -26,6 +26,7 @@ std::vector<AdamChunk<Real>> cut(const std::vector<AdamArray<Real>>& arrays) {
                         .v = a.v + first,
                         .average = a.average != nullptr ? a.average + first : nullptr,
                         .count = count,
+                        .rate_scale = a.rate_scale,
                         .decay = a.decay,
                         .whole = divisible && count == kAdamChunk});
     }

@@ -3,6 +3,7 @@
 //   g <- gradient_scale * g
 //   m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2
 //   x <- x - lr * weight_decay * x                                                  (decoupled decay, AdamW)
+//   lr is learning_rate * rate_scale
 //   kTensorFlow   x <- x - lr sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps)
 //   kUsual        x <- x - lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 // Source: Kingma and Ba, ICLR 2015, section 2 (kTensorFlow) and algorithm 1 (kUsual); Loshchilov and Hutter,
@@ -30,6 +31,7 @@ struct AdamUpdate {
   double epsilon = 1e-8;
   double weight_decay = 0.0;    // 0 for Adam
   double gradient_scale = 1.0;  // of clipping by norm
+  double rate_scale = 1.0;      // multiplies the learning rate, the scalars' too
   // In device memory, or null. Where given, its learning_rate, corrections and gradient_scale take the place of t and
   // of the fields here, and nothing is written where it says halted.
   const StepScalars* scalars = nullptr;

@@ -1,7 +1,7 @@
 // kernels/adam_update_all.h - one Adam step over all arrays of a model, their moving averages and the clearing of their
 // gradients in the same pass: one launch on CUDA.
 //
-//   x, m, v   as kernels/adam_update.h, with weight decay 0 for arrays that do not decay
+//   x, m, v   as kernels/adam_update.h, with weight decay 0 for arrays that do not decay and each array's rate_scale
 //   average <- average_decay * average + (1 - average_decay) * x    where an array keeps one, with the new x
 //   gradient <- 0                                                   where zero_gradients
 // NaN:    passes through.

@@ -71,7 +71,7 @@ const Real* BiGru<Real>::forward(Context& ctx, int n, int steps, const Real* x, 
 }
 
 template <class Real>
-void BiGru<Real>::backward(Context& ctx, const Real* dy) {
+void BiGru<Real>::backward(Context& ctx, const Real* dy, Real* dx) {
   EMER_CHECK(x_ != nullptr, "gru: backward without a forward that kept its steps (DropoutKey::training)");
   GruBackward<Real> args{.n = n_,
                          .schedule = ctx.on_cuda() ? nullptr : &schedule_,
@@ -82,7 +82,7 @@ void BiGru<Real>::backward(Context& ctx, const Real* dy) {
                          .saved = {},
                          .dy = dy,
                          .gradients = {},
-                         .dx = nullptr};
+                         .dx = dx};
   for (int d = 0; d < 2; ++d) {
     args.weights[d] = directions_[d].weights();
     args.saved[d] = {directions_[d].gates.data(), directions_[d].states.data()};

@@ -23,8 +23,9 @@ class BiGru {
   // [n, 2H], valid until the next forward. keep: backward will follow, for which x and lengths must live on;
   // without it the saved arrays, by far the largest of the model, are not made.
   const Real* forward(Context& ctx, int n, int steps, const Real* x, const std::int32_t* lengths, bool keep);
-  // dy [n, 2H]. Once per forward. Parameter gradients accumulate.
-  void backward(Context& ctx, const Real* dy);
+  // dy [n, 2H]; dx [n, T, in], overwritten, 0 past the lengths, or null. Once per forward. Parameter gradients
+  // accumulate.
+  void backward(Context& ctx, const Real* dy, Real* dx);
 
  private:
   struct Direction {

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "kernels/clamp.h"
+#include "kernels/sequence_mean.h"
 #include "layers/bigru.h"
 #include "layers/linear.h"
 #include "layers/mlp.h"
@@ -21,6 +22,9 @@ void check(const EncoderConfig& c, const std::string& prefix) {
   EMER_CHECK(c.log_variance_min < c.log_variance_max,
              "{}: log_variance_min {} is not below log_variance_max {}", prefix, c.log_variance_min,
              c.log_variance_max);
+  EMER_CHECK(!c.vggish || c.input_width == c.vggish->dense.back(),
+             "{}: input width {} behind vectors of {} from the conv encoder", prefix, c.input_width,
+             c.vggish ? c.vggish->dense.back() : 0);
   if (c.kind == EncoderKind::kBiGru && c.input_dropout > 0)
     fail_usage("{}: input dropout is {}, but a recurrent encoder has none; set it to 0", prefix,
                c.input_dropout);
@@ -32,6 +36,7 @@ template <class Real>
 struct Encoder<Real>::Impl {
   Impl(Context& ctx, const EncoderConfig& c, const std::string& prefix)
       : config(c),
+        vggish(c.vggish ? std::make_optional<Vggish<Real>>(ctx, *c.vggish) : std::nullopt),
         gru(c.kind == EncoderKind::kBiGru
                 ? std::make_optional<BiGru<Real>>(ctx, prefix,
                                                   GruSizes{.max_steps = 0,
@@ -46,6 +51,11 @@ struct Encoder<Real>::Impl {
         heads{Linear<Real>(ctx, prefix + ".embedding", c.embedding_dim, c.embedding_dim),
               Linear<Real>(ctx, prefix + ".mean", c.embedding_dim, c.embedding_dim),
               Linear<Real>(ctx, prefix + ".log_variance", c.embedding_dim, c.embedding_dim)} {
+    if (vggish) {
+      vggish->append_parameters(parameters);
+      if (!c.vggish_trainable)
+        for (InitialisedParameter<Real>* p : parameters) p->parameter.gradient = {};
+    }
     if (gru) gru->append_parameters(parameters);
     trunk.append_parameters(parameters);
     for (Linear<Real>& head : heads) head.append_parameters(parameters);
@@ -61,14 +71,22 @@ struct Encoder<Real>::Impl {
   }
   std::int64_t head_size() const { return std::int64_t{n} * config.embedding_dim; }
 
+  std::size_t vector_count() const {  // VGGish's output
+    return static_cast<std::size_t>(n) * static_cast<std::size_t>(steps) *
+           static_cast<std::size_t>(config.input_width);
+  }
+
   EncoderConfig config;
+  std::optional<Vggish<Real>> vggish;
   std::optional<BiGru<Real>> gru;
   Mlp<Real> trunk;
   Linear<Real> heads[3];  // embedding, mean, log-variance
   std::vector<InitialisedParameter<Real>*> parameters;
   Tensor<Real> outputs[3];
+  Tensor<Real> mean;  // [n, D] of VGGish's vectors
   const Real* trunk_output = nullptr;
-  int n = 0;
+  const std::int32_t* lengths = nullptr;
+  int n = 0, steps = 0;
 };
 
 template <class Real>
@@ -92,10 +110,27 @@ HeadOutputs<Real> Encoder<Real>::forward(Context& ctx, const EncoderInput<Real>&
                                          const DropoutKey& key) {
   Impl& e = *impl_;
   EMER_CHECK(input.n >= 1 && input.values, "encoder: empty batch");
+  EMER_CHECK((!e.gru && !e.vggish) || (input.lengths && input.steps >= 1),
+             "encoder: a recurrent or conv encoder needs lengths and steps");
   e.n = input.n;
+  e.steps = input.steps;
+  e.lengths = input.lengths;
   const Real* x = input.values;
+  if (e.vggish) {
+    const bool keep = key.training && e.config.vggish_trainable;
+    x = e.vggish->forward(ctx, input.n, input.steps, x, input.lengths, keep);
+    if (!e.gru) {
+      e.mean.resize(ctx, {input.n, e.config.input_width});
+      sequence_mean<Real>(ctx, {.n = input.n,
+                                .steps = input.steps,
+                                .width = e.config.input_width,
+                                .lengths = input.lengths,
+                                .x = x,
+                                .y = e.mean.data()});
+      x = e.mean.data();
+    }
+  }
   if (e.gru) {
-    EMER_CHECK(input.lengths && input.steps >= 1, "encoder: a recurrent encoder needs lengths and steps");
     x = e.gru->forward(ctx, input.n, input.steps, x, input.lengths, key.training);
   }
   DropoutPlan plan{.seed = key.seed, .step = key.step, .view = key.view, .scalars = key.scalars};
@@ -142,12 +177,24 @@ void Encoder<Real>::backward(Context& ctx, const HeadGradients<Real>& gradients)
     any = true;
   }
   if (!any) return;
-  Real* d_states = nullptr;
+  const bool into_vggish = e.vggish && e.config.vggish_trainable;
+  Real* d_trunk_input = nullptr;
+  if (e.gru || into_vggish)
+    d_trunk_input =
+        ctx.scratch<Real>(static_cast<std::size_t>(e.n) *
+                          static_cast<std::size_t>(e.gru ? 2 * e.config.gru_hidden : e.config.input_width));
+  e.trunk.backward(ctx, d_trunk, d_trunk_input);
+  Real* d_vectors = into_vggish ? ctx.scratch<Real>(e.vector_count()) : nullptr;
   if (e.gru)
-    d_states =
-        ctx.scratch<Real>(static_cast<std::size_t>(e.n) * static_cast<std::size_t>(2 * e.config.gru_hidden));
-  e.trunk.backward(ctx, d_trunk, d_states);
-  if (e.gru) e.gru->backward(ctx, d_states);
+    e.gru->backward(ctx, d_trunk_input, d_vectors);
+  else if (into_vggish)
+    sequence_mean_backward<Real>(ctx, {.n = e.n,
+                                       .steps = e.steps,
+                                       .width = e.config.input_width,
+                                       .lengths = e.lengths,
+                                       .dy = d_trunk_input,
+                                       .dx = d_vectors});
+  if (into_vggish) e.vggish->backward(ctx, d_vectors);
 }
 
 template <class Real>

@@ -1,9 +1,12 @@
-// layers/encoder.h - one view's encoder: [bidirectional GRU] -> dense stack -> three linear heads.
+// layers/encoder.h - one view's encoder: [VGGish] -> [mean over time | bidirectional GRU] -> dense stack -> three linear
+// heads.
 //
 // Shapes (method.md section 2), n = batch, d = embedding width:
 //   kMlp    input [n, F], or sequences [n, T, F] flattened to [n, T*F] by the caller
 //   kBiGru  input [n, T, F] with lengths [n]; the dense stack sees [last forward state, last backward
 //           state], 2H wide
+//   with `vggish`  input log-mel patches [n, T, 96, 64] with lengths [n]; VGGish makes vectors [n, T, D] of them, whose
+//           mean over a song's own is what kMlp takes; kBiGru takes them as they are
 // dense1..denseK have the configured widths, dense(K+1) is d wide; an activation (softplus in the paper)
 // follows every one, dropout follows all but the last (dense1..denseK). Heads are linear: embedding [n, d],
 // mean and log_variance [n, d].
@@ -12,6 +15,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,13 +24,16 @@
 #include "kernels/gru.h"  // GruReset, GateActivation, GruKernel
 #include "kernels/linear.h"
 #include "kernels/step_scalars.h"
+#include "layers/vggish.h"
 
 namespace emer {
 
 enum class EncoderKind { kMlp, kBiGru };
 struct EncoderConfig {
   EncoderKind kind = EncoderKind::kMlp;
-  int input_width = 0;                              // F (kMlp: the flattened width)
+  std::optional<VggishConfig> vggish;
+  bool vggish_trainable = true;                     // false: its parameters have no gradient
+  int input_width = 0;                              // F (kMlp: the flattened width; vggish: D)
   std::vector<int> widths = {256, 512, 512, 1024};  // dense1..denseK; may be empty
   int embedding_dim = 1024;                         // d
   int gru_hidden = 512;                             // H per direction
@@ -36,7 +43,7 @@ struct EncoderConfig {
   Activation activation = Activation::kSoftplus;       // behind dense1..denseK
   Activation last_activation = Activation::kSoftplus;  // behind dense(K+1), which feeds the heads
   float dropout = 0.5f;                                // after dense1..denseK, 0 <= p < 1
-  float input_dropout = 0.0f;                          // kMlp: on the input
+  float input_dropout = 0.0f;  // kMlp: on the input, or on the mean of VGGish's vectors
   // log_variance head outputs are clamped to [min, max]; outside, the gradient is 0. Infinite = off (the
   // paper's).
   float log_variance_min = -std::numeric_limits<float>::infinity();
@@ -54,12 +61,13 @@ struct DropoutKey {
 
 template <class Real>
 struct EncoderInput {
-  const Real* values = nullptr;  // device [n, F] or [n, T, F], row-major; must live until backward() returns
-  // kBiGru only: device [n], each 1..T, where they are checked (CPU) or trusted (CUDA, kernels/gru.h); must live
-  // until backward() returns.
+  // device [n, F], [n, T, F] or [n, T, 96, 64], row-major; must live until backward() returns
+  const Real* values = nullptr;
+  // kBiGru and vggish only: device [n], each 1..T, where they are checked (CPU) or trusted (CUDA, kernels/gru.h); must
+  // live until backward() returns.
   const std::int32_t* lengths = nullptr;
   int n = 0;
-  int steps = 0;  // T, kBiGru only
+  int steps = 0;  // T, kBiGru and vggish only
 };
 
 // Views of the encoder's own output buffers, valid until its next forward().
@@ -94,7 +102,8 @@ class Encoder {
   // For the last forward(). Accumulates into the parameters' gradients; the input receives none.
   void backward(Context& ctx, const HeadGradients<Real>& gradients);
 
-  ParameterList<Real> parameters();  // in the order of method.md section 7, stable
+  // VGGish's first, then in the order of method.md section 7; stable. Frozen ones have an empty gradient.
+  ParameterList<Real> parameters();
   const EncoderConfig& config() const;
 
  private:

@@ -93,7 +93,8 @@ void run(const Options& o) {
     query = {fmt::format("a curve of {} step{}", curve->steps, curve->steps == 1 ? "" : "s"), false, -1};
     answers = index.songs_for(*curve, o.top);
   } else if (!o.music.empty()) {
-    const MusicFeatures features = read_music_features(o.music, o.song, input_shape(dataset));
+    const MusicFeatures features = read_music_features(o.music, o.song, input_shape(dataset),
+                                                       takes_patches(session.config.model.music.kind));
     query.text = o.music;
     if (features.song_id >= 0) query.text += fmt::format(", song {} {}", features.song_id, features.title);
     answers = index.emotions_for(features, o.top);

@@ -15,8 +15,9 @@ constexpr std::int64_t kGrain = 1 << 15;  // elements a chunk: 512 KiB of float 
 template <class Real>
 void adam_update(Context&, const AdamUpdate<Real>& a) {
   if (a.scalars != nullptr && a.scalars->halted != 0) return;
-  const AdamFactors<Real> factors =
+  AdamFactors<Real> factors =
       a.scalars != nullptr ? adam_factors<Real>(a, *a.scalars) : adam_factors<Real>(a);
+  scale_rate(factors, static_cast<Real>(a.rate_scale));
   parallel_for(a.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
     const AdamFactors<Real> f = factors;  // a copy that no store can reach: registers
     const Real* gradient = a.gradient;

@@ -19,6 +19,7 @@ void adam_update_all(Context& ctx, const AdamUpdateAll<Real>& a) {
                                  .epsilon = a.epsilon,
                                  .weight_decay = array.decay ? a.weight_decay : 0.0,
                                  .gradient_scale = a.gradient_scale,
+                                 .rate_scale = static_cast<double>(array.rate_scale),
                                  .scalars = a.scalars,
                                  .gradient = array.gradient,
                                  .value = array.value,

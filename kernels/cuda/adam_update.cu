@@ -17,6 +17,7 @@ __global__ void adam_elements(AdamUpdate<float> a, AdamFactors<float> f) {
     if (a.scalars->halted != 0) return;
     f = adam_factors<float>(a, *a.scalars);
   }
+  scale_rate(f, static_cast<float>(a.rate_scale));
   float value = a.value[i], m = a.m[i], v = a.v[i];
   adam_element(f, f.decay, a.gradient[i], value, m, v);
   a.value[i] = value;

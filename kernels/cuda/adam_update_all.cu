@@ -67,6 +67,7 @@ __global__ void __launch_bounds__(kBlock) adam_chunks(AdamUpdateAll<float> a, Se
     s.factors = adam_factors<float>(a, *a.scalars);
   }
   const AdamChunk<float> chunk = a.list.chunks[blockIdx.x];
+  scale_rate(s.factors, chunk.rate_scale);
   const float decay = chunk.decay ? s.factors.decay : 0.0f;
   if (chunk.whole)
     update_whole(chunk, s, decay);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/random.h"
 #include "core/safetensors.h"
 #include "data/dataset.h"
 #include "data/synthetic.h"
@@ -56,6 +57,43 @@ inline std::string small_data(const TemporaryFolder& folder, bool sequence = fal
   const std::string path = folder / "songs.safetensors";
   save_dataset(make_synthetic({.songs = 40, .seed = 3, .width = 6, .sequence = sequence}), path);
   return path;
+}
+
+// 20 invented songs of one to four patches: the mean valence of a song is the loudness of its lower bands, the mean
+// arousal that of the upper ones, under noise.
+inline Dataset small_patches() {
+  Dataset songs = make_synthetic({.songs = 20, .seed = 4, .width = 6});
+  songs.music.clear();
+  songs.music_width = 0;
+  songs.patch_offset = {0};
+  RandomStream random(8, 1);
+  for (std::int64_t i = 0; i < songs.size(); ++i) {
+    const std::int64_t count = 1 + i % 4, length = songs.emotion_length[static_cast<std::size_t>(i)];
+    songs.patch_offset.push_back(songs.patch_offset.back() + count);
+    double level[2] = {0, 0};
+    for (std::int64_t t = 0; t < length; ++t)
+      for (std::int64_t c = 0; c < 2; ++c)
+        level[c] += songs.emotion[static_cast<std::size_t>((i * songs.emotion_steps + t) * 2 + c)] /
+                    static_cast<double>(length);
+    for (std::int64_t k = 0; k < count * Dataset::kPatchValues; ++k) {
+      const bool upper = k % Dataset::kPatchBands >= Dataset::kPatchBands / 2;
+      songs.patches.push_back(static_cast<float>(2 * level[upper ? 1 : 0] + 0.2 * random.normal()));
+    }
+  }
+  return songs;
+}
+
+inline std::string small_patch_data(const TemporaryFolder& folder) {
+  const std::string path = folder / "patches.safetensors";
+  save_dataset(small_patches(), path);
+  return path;
+}
+
+// For small_config() over patches: a conv encoder that trains in a blink.
+inline std::vector<std::string> small_vggish(const std::string& kind, std::vector<std::string> more = {}) {
+  more.insert(more.begin(),
+              {"model.music.kind=" + kind, "model.vggish={channels: [3, 4, 3, 4, 3, 4], dense: [16, 12, 6]}"});
+  return more;
 }
 
 inline Config small_config(const std::string& data, const std::vector<std::string>& overrides = {}) {

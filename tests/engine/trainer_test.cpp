@@ -149,9 +149,6 @@ TEST(Trainer, RefusesWhatWouldOverwriteOrMislead) {
   const std::string fresh = folder / "fresh";
   EXPECT_TRUE(refused({"train.precision", "device: cuda"},
                       {.config = test::small_config(data, {"train.precision=bf16"}), .run_folder = fresh}));
-  EXPECT_TRUE(
-      refused({"model.music.kind", "conv encoder"},
-              {.config = test::small_config(data, {"model.music.kind=vggish_mlp"}), .run_folder = fresh}));
   EXPECT_TRUE(refused({"model.music.kind is bigru", "mlp"},
                       {.config = test::small_config(data, {"model.music.kind=bigru"}), .run_folder = fresh}));
   EXPECT_TRUE(refused(

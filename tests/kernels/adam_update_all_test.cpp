@@ -32,6 +32,23 @@ struct Arrays {
   }
 };
 
+TEST(AdamUpdateAll, AnArrayMayLearnAtARateOfItsOwn) {
+  Context ctx;
+  Arrays a(100), b(100);
+  const auto update = [&](Arrays& at, float scale, double rate) {
+    AdamArray<float> view = at.view(true, false);
+    view.rate_scale = scale;
+    AdamTable<float> table;
+    table.set(ctx, {view});
+    adam_update_all<float>(ctx, {.list = table.list(), .t = 3, .learning_rate = rate, .weight_decay = 0.5});
+  };
+  // A power of two: scaling before and behind the rounding to float is the same.
+  update(a, 0.25f, 0.1);
+  update(b, 1.0f, 0.025);
+  EXPECT_EQ(a.value, b.value);
+  EXPECT_EQ(a.m, b.m);
+}
+
 TEST(AdamUpdateAll, SameBitsAsArrayByArray) {
   Context ctx;
   Arrays a(70001), b(3), same_a(70001), same_b(3);

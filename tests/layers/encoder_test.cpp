@@ -11,6 +11,7 @@
 #include "core/check.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
+#include "tests/support/one_thread.h"
 #include "tests/support/values.h"
 
 namespace emer {
@@ -111,6 +112,60 @@ TEST_P(EncoderGradients, MatchCentralDifferences) {
 INSTANTIATE_TEST_SUITE_P(Kinds, EncoderGradients,
                          ::testing::Combine(::testing::Values(EncoderKind::kMlp, EncoderKind::kBiGru),
                                             ::testing::Values(0.0f, 0.4f)));
+
+// From the heads through dense layers, mean or GRU, and the conv encoder.
+class ConvEncoderGradients : public ::testing::TestWithParam<EncoderKind> {};
+
+TEST_P(ConvEncoderGradients, MatchCentralDifferences) {
+  const test::OneThread one;
+  EncoderConfig config = small(GetParam(), 0.0f);
+  config.vggish = VggishConfig{.channels = {3, 2, 3, 2, 3, 2}, .dense = {8, 8, 3}, .piece = 2};
+  Context ctx;
+  const Batch b{test::uniform<double>(2 * 2 * 96 * 64, -2, 2, 3), {2, 1}, 2, 2};
+  const DropoutKey key{.training = true};
+  Encoder<double> encoder(ctx, config, "e");
+  encoder.initialise(ctx, 6, 0);
+  const std::size_t size = 2 * 4;
+  const auto weights = test::uniform<double>(3 * size, -1, 1, 2);
+  encoder.forward(ctx, b.input(), key);
+  encoder.backward(ctx, {weights.data(), weights.data() + size, weights.data() + 2 * size});
+  EXPECT_EQ(encoder.parameters().front()->name, "vggish.conv1.weight");
+  const auto gradient = flat(encoder.parameters(), true);
+  std::size_t conv = 0, moving = 0;
+  for (const Parameter<double>* p : encoder.parameters()) {
+    if (p->name.rfind("vggish.", 0) != 0) continue;
+    conv += p->gradient.size();
+    for (const double g : p->gradient.to_host(ctx)) moving += g != 0.0 ? 1 : 0;
+  }
+  EXPECT_GT(moving, conv / 3) << "too few places where a ReLU lets gradients through to tell anything";
+  const auto value = [&](const std::vector<double>& p) {
+    set_values(encoder.parameters(), p);
+    return weighted(encoder.forward(ctx, b.input(), key), weights, size);
+  };
+  // Differences over 1e-6 cross few ends of ReLUs and ties of pools, each of which adds what one place of thousands
+  // gives.
+  EXPECT_TRUE(test::gradient_matches(flat(encoder.parameters(), false), gradient, value, 1e-6, 1e-6, 17));
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ConvEncoderGradients,
+                         ::testing::Values(EncoderKind::kMlp, EncoderKind::kBiGru));
+
+TEST(Encoder, AFrozenConvEncoderHasNoGradients) {
+  Context ctx;
+  EncoderConfig config = small(EncoderKind::kBiGru, 0.0f);
+  config.vggish = VggishConfig{.channels = {1, 1, 1, 1, 1, 1}, .dense = {3, 4, 3}};
+  config.vggish_trainable = false;
+  const Batch b{test::uniform<double>(2 * 2 * 96 * 64, -2, 2, 3), {2, 1}, 2, 2};
+  Encoder<double> encoder(ctx, config, "e");
+  encoder.initialise(ctx, 6, 0);
+  encoder.forward(ctx, b.input(), {.training = true});
+  const std::vector<double> ones(8, 1.0);
+  encoder.backward(ctx, {.embedding = ones.data()});
+  for (const Parameter<double>* p : encoder.parameters())
+    EXPECT_EQ(p->gradient.size(), p->name.rfind("vggish.", 0) == 0 ? 0 : p->value.size()) << p->name;
+  config.vggish->dense[2] = 5;
+  EXPECT_THROW((Encoder<double>(ctx, config, "e")), std::exception) << "another width than the GRU's input";
+}
 
 TEST(Encoder, NullHeadGradientsAreZeros) {
   Context ctx;
