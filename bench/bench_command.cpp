@@ -176,6 +176,7 @@ Json timed(Context& ctx, bench::Stopwatch& stopwatch, const Row& row, const benc
     if (const double ceiling = ceilings.flops[row.precision]; ceiling > 0.0)
       json["fraction_of_product_rate"] = flops / ceiling;
   }
+  if (prepared->audio_hours() > 0.0) json["audio_hours_per_s"] = prepared->audio_hours() / timing.median;
   if (prepared->bytes() > 0.0) {
     json["bytes_per_s"] = bytes;
     if (ceilings.bytes > 0.0) json["fraction_of_copy_rate"] = bytes / ceilings.bytes;
@@ -193,12 +194,15 @@ void print_row(const Row& row, const Json& json) {
     return json.contains(key) ? fmt::format("{:>{}.{}f}", json[key].get<double>() / unit, width, digits)
                               : fmt::format("{:>{}}", "", width);
   };
-  fmt::print("{:<32} {:<5} {:>5} {:>11.4f} {:>11.4f} {:>11.4f} {:>6.1f} {} {} {} {} {:>5} {}\n",
+  fmt::print("{:<32} {:<5} {:>5} {:>11.4f} {:>11.4f} {:>11.4f} {:>6.1f} {} {} {} {} {:>5} {}{}\n",
              row.one->name, row.precision, json["seconds"].size(), json["median"].get<double>() * 1e3,
              json["p10"].get<double>() * 1e3, json["p90"].get<double>() * 1e3, json["cv"].get<double>() * 100,
              rate("flop_per_s", 1e12, 9, 3), rate("fraction_of_product_rate", 0.01, 6, 1),
              rate("bytes_per_s", 1e9, 8, 1), rate("fraction_of_copy_rate", 0.01, 6, 1),
-             json["wrong"].get<int>(), std::string(json["launch"]));
+             json["wrong"].get<int>(), std::string(json["launch"]),
+             json.contains("audio_hours_per_s")
+                 ? fmt::format(", {:.3f} h of audio per second", json["audio_hours_per_s"].get<double>())
+                 : "");
 }
 
 void list_cases(const Options& options) {

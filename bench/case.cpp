@@ -32,7 +32,7 @@ const std::vector<Case>& cases() {
   static const std::vector<Case> all = [] {
     std::vector<Case> list;
     for (const auto& group : {ceiling_cases(), kl_cases(), cca_cases(), gru_cases(), dense_cases(),
-                              log_mel_cases(), rank_cases(), step_cases(), vggish_cases()})
+                              log_mel_cases(), rank_cases(), step_cases(), decode_cases(), vggish_cases()})
       list.insert(list.end(), group.begin(), group.end());
     return list;
   }();

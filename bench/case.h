@@ -25,6 +25,9 @@ class Prepared {
   virtual double bytes() const {
     return 0.0;
   }  // least traffic: inputs read once, outputs written once; 0: not counted
+  virtual double audio_hours() const {
+    return 0.0;
+  }  // of sound that one run goes through; 0: not about sound
   // run() does the work that flops() and bytes() count so many times; times are of one.
   virtual int repeats() const { return 1; }
   // What the reader of the figures must know and the description does not say; after verify().
@@ -65,6 +68,7 @@ std::vector<Case> dense_cases();
 std::vector<Case> log_mel_cases();
 std::vector<Case> rank_cases();
 std::vector<Case> step_cases();
+std::vector<Case> decode_cases();
 std::vector<Case> vggish_cases();
 
 }  // namespace emer::bench

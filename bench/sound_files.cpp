@@ -107,18 +107,23 @@ void fill(AVFrame& frame, int channels, const std::int16_t* from) {
 
 }  // namespace
 
+bool can_encode(SoundFormat format) {
+  return avcodec_find_encoder_by_name(kind_of(format).encoder) != nullptr &&
+         av_guess_format(kind_of(format).muxer, nullptr, nullptr) != nullptr;
+}
+
 std::string encode_sound(SoundFormat format, int rate, int channels, const std::vector<std::int16_t>& samples,
                          std::string& why_not) {
   const Kind kind = kind_of(format);
   av_log_set_level(AV_LOG_QUIET);
-  const AVCodec* encoder = avcodec_find_encoder_by_name(kind.encoder);
-  AVFormatContext* opened = nullptr;
-  if (encoder != nullptr) avformat_alloc_output_context2(&opened, nullptr, kind.muxer, nullptr);
-  if (opened == nullptr) {
+  if (!can_encode(format)) {
     why_not =
         fmt::format("FFmpeg's libraries here have no encoder {} or no muxer {}", kind.encoder, kind.muxer);
     return {};
   }
+  const AVCodec* encoder = avcodec_find_encoder_by_name(kind.encoder);
+  AVFormatContext* opened = nullptr;
+  expect(avformat_alloc_output_context2(&opened, nullptr, kind.muxer, nullptr), kind.muxer);
   const std::unique_ptr<AVFormatContext, Closer> muxer(opened);
   const std::unique_ptr<AVCodecContext, Closer> codec(avcodec_alloc_context3(encoder));
   const std::unique_ptr<AVFrame, Closer> frame(av_frame_alloc());
@@ -171,6 +176,10 @@ std::string encode_sound(SoundFormat format, int rate, int channels, const std::
 }
 
 #else
+
+bool can_encode(SoundFormat) {
+  return false;
+}
 
 std::string encode_sound(SoundFormat, int, int, const std::vector<std::int16_t>&, std::string& why_not) {
   why_not = "this build has no audio";

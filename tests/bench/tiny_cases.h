@@ -26,7 +26,7 @@ inline std::vector<std::string> check_tiny_cases(DeviceKind device) {
         const bench::Verdict verdict = prepared->verify();
         EXPECT_EQ(verdict.wrong, 0) << row << ": " << verdict.worst;
         EXPECT_GT(verdict.checked, 0) << row;
-        EXPECT_GT(prepared->flops() + prepared->bytes(), 0.0) << row;
+        EXPECT_GT(prepared->flops() + prepared->bytes() + prepared->audio_hours(), 0.0) << row;
         prepared->run();
         ctx.synchronize();
       } catch (const Error& error) {
