@@ -224,3 +224,26 @@ write("archive", "absolute", archive({"/x.mp3": b"x"}))
 write("archive", "cut", good[: len(good) // 2])
 write("archive", "in_front", b"#!/bin/sh\n" + good)
 write("archive", "empty", archive({}))
+
+
+def varint(data, at):
+    value = shift = 0
+    while True:
+        value |= (data[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if data[at - 1] < 0x80:
+            return value, at
+
+
+# The first data block of TensorFlow's own files; the fuzz target puts a block into a table with fitting checksums.
+for path in sorted((here.parents[1] / "data_files" / "tf_checkpoint").glob("*.ckpt")):
+    data = path.read_bytes()
+    at = len(data) - 48
+    for _ in range(2):
+        _, at = varint(data, at)
+    index, _ = varint(data, at)
+    _, at = varint(data, index + 1)  # key length of the first entry
+    size = varint(data, at)[1]
+    start = size + varint(data, index + 1)[0]
+    _, at = varint(data, start)
+    write("tf_checkpoint", path.stem + "_block", data[:varint(data, at)[0]])
