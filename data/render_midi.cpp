@@ -1,5 +1,8 @@
 #include "data/render_midi.h"
 
+#include <filesystem>
+#include <fstream>
+
 #include "core/check.h"
 
 #ifdef EMER_WITH_AUDIO
@@ -8,12 +11,30 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #endif
 
 namespace emer {
+
+// What can be told beforehand: FluidSynth tries every format it was built with, and libraries behind it write to the
+// terminal.
+void check_soundfont(const std::string& path) {
+  constexpr std::size_t kHeader = 12, kOutsideSize = 8;
+  if (!std::filesystem::is_regular_file(path))
+    fail_input(
+        "{}: no such soundfont; install the package timgm6mb-soundfont, or name another file with "
+        "--soundfont",
+        path);
+  std::string header(kHeader, '\0');
+  std::ifstream(path, std::ios::binary).read(header.data(), kHeader);
+  if (!header.starts_with("RIFF") || header.substr(8) != "sfbk")
+    fail_input("{}: not a soundfont (SF2) file", path);
+  std::uintmax_t size = 0;
+  for (std::size_t i = 7; i >= 4; --i) size = size << 8 | static_cast<std::uint8_t>(header[i]);
+  if (size + kOutsideSize > std::filesystem::file_size(path))
+    fail_input("{}: the soundfont is cut off: {} of {} bytes are there", path,
+               std::filesystem::file_size(path), size + kOutsideSize);
+}
 
 #ifdef EMER_WITH_AUDIO
 
@@ -36,26 +57,6 @@ void silence_the_library() {
     return true;
   }();
   static_cast<void>(done);
-}
-
-// What can be told beforehand: FluidSynth tries every format it was built with, and libraries behind it write to the
-// terminal.
-void check_soundfont(const std::string& path) {
-  constexpr std::size_t kHeader = 12, kOutsideSize = 8;
-  if (!std::filesystem::is_regular_file(path))
-    fail_input(
-        "{}: no such soundfont; install the package timgm6mb-soundfont, or name another file with "
-        "--soundfont",
-        path);
-  std::string header(kHeader, '\0');
-  std::ifstream(path, std::ios::binary).read(header.data(), kHeader);
-  if (!header.starts_with("RIFF") || header.substr(8) != "sfbk")
-    fail_input("{}: not a soundfont (SF2) file", path);
-  std::uintmax_t size = 0;
-  for (std::size_t i = 7; i >= 4; --i) size = size << 8 | static_cast<std::uint8_t>(header[i]);
-  if (size + kOutsideSize > std::filesystem::file_size(path))
-    fail_input("{}: the soundfont is cut off: {} of {} bytes are there", path,
-               std::filesystem::file_size(path), size + kOutsideSize);
 }
 
 Settings make_settings(const RenderMidiOptions& options) {

@@ -18,6 +18,9 @@ namespace emer {
 // Where Debian's package timgm6mb-soundfont puts it.
 inline constexpr const char* kDefaultSoundfont = "/usr/share/sounds/sf2/TimGM6mb.sf2";
 
+// Error(kInput) where it is missing (naming the package), cut off, or no soundfont.
+void check_soundfont(const std::string& path);
+
 struct RenderMidiOptions {
   std::string soundfont = kDefaultSoundfont;
   double gain = 0.4;  // of the synthesizer, > 0 and <= 10
@@ -32,8 +35,8 @@ struct RenderedMidi {
   std::int64_t clipped = 0;           // samples that did not fit and were cut to the largest value
 };
 
-// Throws Error(kInput): the soundfont is missing (naming the package) or none, the piece has no notes or is longer than
-// four hours. Error(kRunFailed) in a build without FluidSynth. May be called from several threads.
+// Throws Error(kInput): check_soundfont, a damaged soundfont, a piece without notes or of more than four
+// hours. Error(kRunFailed) in a build without FluidSynth. May be called from several threads.
 RenderedMidi render_midi(const MidiFile& midi, const RenderMidiOptions& options, const std::string& label);
 
 }  // namespace emer

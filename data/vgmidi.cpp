@@ -1,7 +1,9 @@
 #include "data/vgmidi.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -9,7 +11,8 @@
 
 #include "core/check.h"
 #include "core/text.h"
-#include "data/suspicions.h"
+#include "data/archive.h"
+#include "data/input_files.h"
 #include "data/wav.h"
 
 namespace emer {
@@ -72,6 +75,12 @@ void warn_about_unrated(const std::map<std::string, std::string>& files, const s
   if (count > 0)
     report.warnings.push_back(fmt::format("{} MIDI file{} without ratings, not used: {}{}", count,
                                           count == 1 ? "" : "s", names, count > kShown ? ", ..." : ""));
+}
+
+bool is_midi_name(const std::string& file) {
+  std::string ending = file.substr(std::min(file.rfind('.'), file.size()));
+  for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return ending == ".mid" || ending == ".midi";
 }
 
 // A rendered piece, for as long as some excerpt of it was not read.
@@ -239,6 +248,29 @@ VgmidiRatings import_vgmidi(const std::vector<VgmidiPiece>& pieces,
   d.metadata["excerpts"] = std::to_string(options.excerpts);
   d.metadata["measures"] =
       options.measures == MidiMeasures::kFourQuarters ? "four quarter notes" : "time signatures";
+  return out;
+}
+
+VgmidiRatings prepare_vgmidi(const VgmidiPaths& paths, const VgmidiOptions& options) {
+  check_options(options);
+  InputFiles inputs;
+  ImportReport report;
+  std::vector<VgmidiPiece> pieces;
+  for (std::size_t i = 0; i < paths.annotations.size(); ++i) {
+    const std::string& path = paths.annotations[i];
+    auto more = parse_vgmidi_annotations(inputs.bytes(path), path, static_cast<int>(i) + 1, report);
+    std::move(more.begin(), more.end(), std::back_inserter(pieces));
+  }
+  const FileTree tree = FileTree::open(paths.midi);
+  std::map<std::string, std::string> files;
+  for (const std::string& file : tree.files()) {
+    if (!is_midi_name(file)) continue;
+    const std::string name = file.substr(file.rfind('/') + 1);
+    if (files.contains(name)) fail_input("{}: {} is there twice", tree.label(), in_quotes(name));
+    files.emplace(name, inputs.bytes(tree, file));
+  }
+  VgmidiRatings out = import_vgmidi(pieces, files, options, std::move(report));
+  inputs.describe(out.result.dataset, "vgmidi", "VGMIDI, raw annotations averaged over listeners", "");
   return out;
 }
 

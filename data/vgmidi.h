@@ -49,6 +49,13 @@ VgmidiRatings import_vgmidi(const std::vector<VgmidiPiece>& pieces,
                             const std::map<std::string, std::string>& files, const VgmidiOptions& options,
                             ImportReport report = {});
 
+struct VgmidiPaths {
+  std::string midi;  // folder or zip archive with the MIDI files at any depth
+  std::vector<std::string>
+      annotations;  // vgmidi_raw_1.json.gz, vgmidi_raw_2.json.gz; the order gives their numbers
+};
+VgmidiRatings prepare_vgmidi(const VgmidiPaths& paths, const VgmidiOptions& options);
+
 // One value a measure as a curve at `count` times from `start` seconds on, 0.5 s apart. bounds: of the measures, in
 // seconds, ascending, at least two; values: at least one; those beyond the last measure are not looked at.
 std::vector<float> measure_curve(const std::vector<double>& bounds, const std::vector<double>& values,

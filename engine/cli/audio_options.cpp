@@ -110,20 +110,25 @@ void write_with_audio(ImportResult result, const AudioChoice& choice, const Outp
   const auto audio = song_audio(tree, choice.folder);
   keep_songs_with_audio(result, audio, choice.path);
   compare_with_published(tree, choice.published, result.report);
+  const ClipRange range = clip_range(choice);
+  std::vector<AudioClip> clips;
+  for (const std::int64_t id : result.dataset.song_id) clips.push_back({audio.at(id), range});
+  describe(result.dataset, range);
+  write_with_clips(std::move(result), clips, choice, output);
+}
+
+void write_with_clips(ImportResult result, const std::vector<AudioClip>& clips, const AudioChoice& choice,
+                      const Output& output) {
   // What can fail is to fail before the work.
   if (const auto folder = std::filesystem::path(output.path).parent_path(); !folder.empty())
     make_folders(folder.string());
 
-  const ClipRange range = clip_range(choice);
-  std::vector<AudioClip> clips;
-  for (const std::int64_t id : result.dataset.song_id) clips.push_back({audio.at(id), range});
   Context ctx(choose_device(choice.device));
   const bool terminal = isatty(STDERR_FILENO) == 1;
   const std::size_t failed = add_audio(ctx, result, clips, audio_options(choice), [&](std::size_t done) {
     if (terminal)
       fmt::print(stderr, "\r{} of {} songs{}", done, clips.size(), done == clips.size() ? "\n" : "");
   });
-  describe(result.dataset, range);
   write_import(result, output.path, output.shard_songs,
                choice.half ? PatchPrecision::kHalf : PatchPrecision::kFloat);
   std::fflush(stdout);

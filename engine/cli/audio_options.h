@@ -4,7 +4,9 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "data/audio_source.h"
 #include "data/import_report.h"
 
 namespace emer::cli {
@@ -39,5 +41,9 @@ void check_audio_choice(const AudioChoice& choice, bool has_features);
 // Adds the sound, where there is any, and writes. Songs whose sound fails are left out; then, once the file is written,
 // Error(kInput).
 void write_with_audio(ImportResult result, const AudioChoice& choice, const Output& output);
+
+// The same with the sound at hand: clips[i] is row i's.
+void write_with_clips(ImportResult result, const std::vector<AudioClip>& clips, const AudioChoice& choice,
+                      const Output& output);
 
 }  // namespace emer::cli

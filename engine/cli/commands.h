@@ -11,6 +11,7 @@ namespace emer::cli {
 
 void register_info(CLI::App& app);
 void register_prepare(CLI::App& app);
+void register_prepare_vgmidi(CLI::App& prepare);  // a subcommand of prepare
 void register_synth(CLI::App& app);
 void register_convert(CLI::App& app);
 void register_extract(CLI::App& app);

@@ -1,4 +1,4 @@
-// emer prepare deam|pmemo|emomusic|features: raw downloads to a prepared data set.
+// emer prepare deam|pmemo|emomusic|vgmidi|features: raw downloads to a prepared data set.
 #include <CLI/CLI.hpp>
 #include <limits>
 #include <memory>
@@ -190,6 +190,7 @@ void register_prepare(CLI::App& app) {
   register_pmemo(*prepare);
   register_emomusic(*prepare);
   register_features(*prepare);
+  register_prepare_vgmidi(*prepare);
 }
 
 }  // namespace emer::cli
