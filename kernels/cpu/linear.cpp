@@ -4,6 +4,7 @@
 #include "core/parallel.h"
 #include "kernels/cpu/blas.h"
 #include "kernels/cpu/column_sums.h"
+#include "kernels/cpu/few_rows.h"
 #include "kernels/cpu/vector_math.h"
 
 namespace emer::cpu {
@@ -15,7 +16,11 @@ constexpr std::int64_t kGrain = 1 << 15;
 
 template <class Real>
 void linear_forward(Context&, const LinearForward<Real>& a) {
-  gemm(Op::kNone, Op::kTranspose, a.n, a.out, a.in, Real(1), a.x, a.in, a.weight, a.in, Real(0), a.y, a.out);
+  if (takes_few_rows(a.n, a.in, a.out))
+    few_rows_product(a.n, a.in, a.out, a.x, a.weight, a.y);
+  else
+    gemm(Op::kNone, Op::kTranspose, a.n, a.out, a.in, Real(1), a.x, a.in, a.weight, a.in, Real(0), a.y,
+         a.out);
   const std::int64_t out = a.out;
   parallel_for(a.n, 1 + kGrain / out, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {

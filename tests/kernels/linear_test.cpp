@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <limits>
 #include <vector>
 
+#include "kernels/cpu/few_rows.h"
 #include "tests/reference/dense_reference.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -130,6 +132,23 @@ INSTANTIATE_TEST_SUITE_P(Edges, LinearSizes,
                          ::testing::Values(std::array<int, 3>{1, 1, 1}, std::array<int, 3>{1, 5, 3},
                                            std::array<int, 3>{7, 1, 9}, std::array<int, 3>{9, 13, 17},
                                            std::array<int, 3>{33, 65, 129}));
+
+// Few rows and many weights: rows in tiles of every height, widths that leave over values and outputs.
+TEST(Linear, FewRowsMatchPlainLoops) {
+  for (const auto& [n, in, out] :
+       {std::array<int, 3>{1, 1100, 1001}, {5, 2100, 501}, {7, 1029, 1020}, {48, 300, 3499}}) {
+    ASSERT_TRUE(cpu::takes_few_rows(n, in, out));
+    const auto x = test::uniform<double>(static_cast<std::size_t>(n * in), -1, 1, 1);
+    const auto w = test::uniform<double>(static_cast<std::size_t>(out * in), -1, 1, 2);
+    const auto b = test::uniform<double>(static_cast<std::size_t>(out), -1, 1, 3);
+    const std::vector<float> xf(x.begin(), x.end()), wf(w.begin(), w.end()), bf(b.begin(), b.end());
+    const auto want = reference::dense(x, w, b, static_cast<std::size_t>(n), static_cast<std::size_t>(in),
+                                       static_cast<std::size_t>(out), Activation::kRelu);
+    // Sums of at most 2101 values of variance 1/9, in 16 lanes or fewer: some hundred roundings, the largest sum above 30.
+    EXPECT_TRUE(test::near_relative(forward(xf, wf, bf, n, in, out, Activation::kRelu), want, 1e-5));
+    EXPECT_TRUE(test::near_relative(forward(x, w, b, n, in, out, Activation::kRelu), want, 1e-13));
+  }
+}
 
 TEST(Linear, SoftplusSlopeKeepsItsAccuracyFarBelowZero) {
   // z = -30: y = e^-30 to one part in 1e13, slope the same; 1 - e^-y in float would be 0.
