@@ -188,7 +188,62 @@ def whole_matrix(shape):
     return 32 * shape["n"] ** 2 > 100e9
 
 
+def vggish_inputs(shape):
+    channels = [1] + [shape[f"channels{k}"] for k in range(6)]
+    widths = [24 * channels[-1]] + [shape[f"dense{k}"] for k in range(3)]
+    sizes = [(3, 3, channels[k], channels[k + 1]) for k in range(6)] + [(widths[k], widths[k + 1]) for k in range(3)]
+    weights = [(draw(s, 200 + k, (2.0 / np.prod(s[:-1])) ** 0.5), draw(s[-1:], 220 + k, 0.1)) for k, s in enumerate(sizes)]
+    return weights, draw((shape["n"], 96, 64, 1), 190), draw((shape["n"], shape["dense2"]), 191)
+
+
+def vggish(weights, x, narrow):
+    """narrow: in bfloat16 throughout, as a product's own format does not reach convolutions."""
+    if narrow:
+        weights, x = jax.tree.map(lambda v: v.astype(jnp.bfloat16), (weights, x))
+    with jax.default_matmul_precision("default" if narrow else jax.config.jax_default_matmul_precision):
+        for k, (w, b) in enumerate(weights[:6]):
+            x = jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            x = jax.nn.relu(x + b)
+            if k not in (2, 4):
+                x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+        x = x.reshape(x.shape[0], -1)
+        for k, (w, b) in enumerate(weights[6:]):
+            x = x @ w + b
+            x = jax.nn.relu(x) if k < 2 else x
+    return x
+
+
+def make_vggish(train):
+    def build(shape, precision, device):
+        narrow, given = precision == "bf16", vggish_inputs(shape)
+        if train:
+            step = make(lambda weights, x, dy: (vggish(weights, x, narrow).astype(jnp.float32) * dy).sum(),
+                        lambda weights, x, dy: (vggish(weights, x, False) * dy).sum(), lambda _: given)
+            return step(shape, precision, device)
+        with jax.default_matmul_precision(MATMUL[precision]):
+            step = jax.jit(lambda weights, x: vggish(weights, x, narrow)).lower(*given[:2]).compile()
+
+        def run():
+            return jax.block_until_ready(step(*given[:2]))
+
+        def check():
+            jax.config.update("jax_enable_x64", True)
+            try:
+                wide = jax.tree.map(lambda v: jnp.asarray(np.asarray(v, np.float64)), given)
+                with jax.default_matmul_precision("highest"):
+                    want = vggish(*wide[:2], False)
+            finally:
+                jax.config.update("jax_enable_x64", False)
+            return relative_error([np.asarray(run(), np.float64)], [want])
+
+        return run, check
+
+    return build
+
+
 VARIANTS = {
+    "vggish_forward": [Variant("jit, NHWC", make_vggish(False))],
+    "vggish_step": [Variant("jit, NHWC", make_vggish(True), bounds={"tf32": 0.2, "bf16": 0.6})],
     "gemm": [Variant("jit", make_product, precisions=("bf16", "tf32", "fp32"))],
     "kl": [Variant("jit, stacked", make(kl_loss(stacked_scores), kl_loss(definition_scores), kl_inputs),
                    too_large=whole_matrix)],

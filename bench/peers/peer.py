@@ -18,13 +18,14 @@ BOUNDS = {"fp32": 1e-3, "tf32": 2e-2, "bf16": 2e-1, "fp64": 1e-9}
 
 
 class Variant:
-    def __init__(self, name, make, precisions=None, too_large=None, against=None):
+    def __init__(self, name, make, precisions=None, too_large=None, against=None, bounds=None):
         self.name, self.make, self.precisions, self.too_large, self.against = name, make, precisions, too_large, against
+        self.bounds = {**BOUNDS, **(bounds or {})}
 
 
 def small(shape):
     def cut(key, value):
-        if key.startswith("width"):
+        if key.startswith(("width", "channels", "dense")):
             return min(value, 16)
         return min(value, SMALL[key]) if key in SMALL else value
 
@@ -102,7 +103,7 @@ def run_all(report, cases, variants, device, measure, out_of_memory):
                 else:
                     run, _ = variant.make(case["shape"], precision, device)
                     error = difference(run, variant.against(case["shape"], precision, device)[0])
-                if not error <= BOUNDS[precision]:
+                if not error <= variant.bounds[precision]:
                     report.add(case, variant.name, precision,
                                {"status": "wrong", "reason": f"relative error {error:.2g} against float64", "error": error})
                     continue

@@ -14,11 +14,13 @@ import torch_log_mel
 import torch_ranks
 import torch_step
 import torch_tools
+import torch_vggish
 from peer import Report, run_all
 
 
 # What the goals of docs/performance.md compare with: compiled first, as the time may not last for all.
-URGENT = [("kl_32768", "tf32"), ("cca_row_norm_512x1024", "tf32"), ("gru_before_512x60x2x512", "bf16")]
+URGENT = [("kl_32768", "tf32"), ("cca_row_norm_512x1024", "tf32"), ("gru_before_512x60x2x512", "bf16"),
+          ("vggish_forward_512", "bf16")]
 
 
 def urgency(case):
@@ -41,7 +43,7 @@ def main():
     with open(args.cases, encoding="utf-8") as file:
         cases = json.load(file)["cases"]
     variants = {}
-    for module in (torch_dense, torch_kl, torch_cca, torch_gru, torch_log_mel, torch_ranks, torch_step):
+    for module in (torch_dense, torch_kl, torch_cca, torch_gru, torch_log_mel, torch_ranks, torch_step, torch_vggish):
         variants.update(module.VARIANTS)
     header = {"peer": "torch", "version": torch.__version__, "device": args.device, "cuda": torch.version.cuda,
               "cudnn": torch.backends.cudnn.version(), "threads": torch.get_num_threads(),

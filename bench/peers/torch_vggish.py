@@ -97,11 +97,13 @@ def make_step(compile_it):
     return build
 
 
+# Where two of a window's values round to one another's order, a whole gradient goes to another place.
+MOVED = {"tf32": 0.2, "bf16": 0.6}
 VARIANTS = {
     "vggish_forward": [Variant("eager, channels_last", make_forward(False)),
                        Variant("compiled, channels_last", make_forward(True), against=make_forward(False))],
-    "vggish_step": [Variant("eager, channels_last", make_step(False)),
-                    Variant("compiled, channels_last", make_step(True), against=make_step(False))],
+    "vggish_step": [Variant("eager, channels_last", make_step(False), bounds=MOVED),
+                    Variant("compiled, channels_last", make_step(True), against=make_step(False), bounds=MOVED)],
 }
 
 
