@@ -165,6 +165,7 @@ Json timed(Context& ctx, bench::Stopwatch& stopwatch, const Row& row, const benc
             {"launch", timing.graph ? "graph" : "calls"},
             {"cache", how.cold ? "cold" : "warm"},
             {"seconds", timing.seconds},
+            {"cpu_seconds", timing.cpu_seconds},
             {"median", timing.median},
             {"p10", timing.p10},
             {"p90", timing.p90},

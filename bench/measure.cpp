@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 
 #include "core/check.h"
 #include "core/work_graph.h"
@@ -51,28 +52,36 @@ void Stopwatch::between_runs(Prepared& prepared, bool cold) {
 Timing Stopwatch::measure(Prepared& prepared, const MeasureOptions& options) {
   const std::unique_ptr<WorkGraph> graph =
       options.launching == Launching::kAuto ? record(ctx_, prepared) : nullptr;
+  double cpu_seconds = 0.0;
   const auto timed_run = [&] {
     between_runs(prepared, options.cold);
+    const std::clock_t before = std::clock();
     timer_->start();
     graph ? graph->launch(ctx_) : prepared.run();
     timer_->stop();
-    return timer_->seconds();  // of all repeats
+    const double wall = timer_->seconds();  // of all repeats
+    cpu_seconds = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+    return wall;
   };
-  std::vector<double> seconds;
+  std::vector<double> seconds, all_cpu_seconds;
   double total = timed_run();
   if (total < options.seconds) {  // a warm-up; a long run has no need of one, and counts
     for (int runs = 1; runs < 3 && total < 0.1 * options.seconds; ++runs) total += timed_run();
     total = 0.0;
   } else {
     seconds.push_back(total);
+    all_cpu_seconds.push_back(cpu_seconds);
   }
   while ((total < options.seconds || static_cast<int>(seconds.size()) < options.least) &&
          (total < options.patience || seconds.empty())) {
     seconds.push_back(timed_run());
+    all_cpu_seconds.push_back(cpu_seconds);
     total += seconds.back();
   }
   for (double& s : seconds) s /= prepared.repeats();
+  for (double& s : all_cpu_seconds) s /= prepared.repeats();
   Timing timing = summarise(std::move(seconds));
+  timing.cpu_seconds = std::move(all_cpu_seconds);
   timing.graph = graph != nullptr;
   return timing;
 }

@@ -35,6 +35,8 @@ struct MeasureOptions {
 
 struct Timing {
   std::vector<double> seconds;  // each run
+  std::vector<double>
+      cpu_seconds;  // likewise, of all of the process's threads: what a busy machine does not stretch
   double median = 0, p10 = 0, p90 = 0;
   double spread = 0;   // standard deviation over mean
   bool graph = false;  // replays of a recorded graph, else calls

@@ -117,13 +117,14 @@ def main():
     if args.threads:
         torch.set_num_threads(args.threads)
     run, _ = VARIANTS[args.group][0].make({"n": args.patches, **FULL}, "fp32", "cpu")
-    seconds = []
+    seconds, cpu_seconds = [], []
     for k in range(args.runs + 1):  # the first warms up
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         run()
         if k:
             seconds.append(time.perf_counter() - start)
-    print(json.dumps({"seconds": seconds, "threads": torch.get_num_threads(), "torch": torch.__version__}))
+            cpu_seconds.append(time.process_time() - cpu_start)
+    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds, "threads": torch.get_num_threads(), "torch": torch.__version__}))
 
 
 if __name__ == "__main__":
