@@ -137,15 +137,39 @@ Case vggish(Size size, int n, bool train, const VggishConfig& config = {}) {
           }};
 }
 
+// The same by one of our own tensor-core kernels.
+Case vggish_by(ConvKernel kernel, Size size, int n, bool train, VggishConfig config = {}) {
+  Case one = vggish(size, n, train, config);
+  config.kernels.fill(kernel);
+  one.name = fmt::format("{}_{}_{}", one.group, name_of(kernel), n);
+  one.group = "vggish_kernels";
+  one.description += fmt::format(", kernel {}", name_of(kernel));
+  one.precisions = {"bf16"};
+  if (kernel == ConvKernel::kMma) one.precisions.push_back("tf32");
+  one.prepare = [=](Context& ctx, const std::string& precision) {
+    return std::make_unique<VggishCase>(ctx, precision, n, config, train);
+  };
+  return one;
+}
+
 }  // namespace
 
 std::vector<Case> vggish_cases() {
   VggishConfig tiny;
   tiny.channels = {2, 3, 2, 4, 3, 2};
   tiny.dense = {6, 5, 3};
-  return {vggish(Size::kTiny, 2, false, tiny), vggish(Size::kTiny, 2, true, tiny),
-          vggish(Size::kPaper, 31, false),     vggish(Size::kPaper, 31, true),
-          vggish(Size::kScale, 512, false),    vggish(Size::kScale, 512, true)};
+  std::vector<Case> all{vggish(Size::kTiny, 2, false, tiny), vggish(Size::kTiny, 2, true, tiny),
+                        vggish(Size::kPaper, 31, false),     vggish(Size::kPaper, 31, true),
+                        vggish(Size::kScale, 512, false),    vggish(Size::kScale, 512, true)};
+  VggishConfig eights = tiny;  // as many channels as mma takes
+  eights.channels = {16, 16, 16, 24, 16, 16};
+  all.push_back(vggish_by(ConvKernel::kMma, Size::kTiny, 1, true, eights));
+  for (const ConvKernel kernel : {ConvKernel::kMma, ConvKernel::kHopper})
+    for (const bool train : {false, true}) {
+      all.push_back(vggish_by(kernel, Size::kPaper, 31, train));
+      all.push_back(vggish_by(kernel, Size::kScale, 512, train));
+    }
+  return all;
 }
 
 }  // namespace emer::bench
