@@ -1,6 +1,8 @@
 // emer prepare from sound: raw data sets in folders and archives to prepared ones, through the program.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <random>
 
@@ -218,6 +220,32 @@ TEST_F(PrepareEmomusic, MeansOfVggishVectorsAreThoseOfThePatches) {
   EXPECT_GT(apart, 0.0);
 }
 
+// A conv encoder of four channels over the patches of a prepared set.
+std::string patch_config(const TemporaryFolder& folder, const std::string& data) {
+  return folder.write("patches.yaml",
+                      "data: {path: " + data +
+                          ", split: {method: sklearn, seed: 1, train: 0.7}, standardise: false}\n"
+                          "model:\n"
+                          "  music: {kind: vggish_bigru, widths: [8]}\n"
+                          "  emotion: {kind: bigru, widths: [8]}\n"
+                          "  gru: {hidden: 4}\n"
+                          "  embedding_dim: 4\n"
+                          "  dropout: 0\n"
+                          "  vggish: {channels: [4, 4, 4, 4, 4, 4], dense: [8, 8, 4]}\n"
+                          "train: {epochs: 1, batch_size: 4, learning_rate: 1.0e-3}\n"
+                          "device: cpu\n");
+}
+
+TEST_F(PrepareEmomusic, WhatIsWrittenTrains) {
+  ASSERT_EQ(prepare(folder_ / "clips", "--half").exit_code, 0);
+  const std::string config = patch_config(folder_, folder_ / "out/e.safetensors");
+  const auto trained = run_emer(folder_, "train " + config + " --run " + (folder_ / "run"));
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  const auto lines = test::read_lines(folder_ / "run/metrics.jsonl");
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_TRUE(std::isfinite(lines[0]["loss"].get<double>()));
+}
+
 TEST_F(PrepareEmomusic, OneSpoiltFileStopsNothing) {
   folder_.write("clips/3.wav", "text that calls itself sound");
   const auto run = prepare(folder_ / "clips");
@@ -279,6 +307,9 @@ TEST(RealEmomusicSound, TenClipsOf31Patches) {
   for (std::size_t i = 0; i < d.patch_offset.size(); ++i)
     EXPECT_EQ(d.patch_offset[i], 31 * static_cast<std::int64_t>(i));
   EXPECT_TRUE(contains(run.out, "dropped 734 songs: ratings but no sound"));
+  const std::string config = patch_config(folder, folder / "e.safetensors");
+  const auto trained = run_emer(folder, "train " + config + " --run " + (folder / "run"));
+  EXPECT_EQ(trained.exit_code, 0) << trained.err;
 }
 
 }  // namespace
