@@ -52,13 +52,18 @@ struct ViewConfig {
   double input_dropout = 0.0;
 };
 
+// The first five are ConvKernel's; kTune finds the fastest for each block (engine/conv_tuner.h).
+enum class VggishKernel { kAuto, kPlain, kMma, kHopper, kCudnn, kTune };
+
 // The conv encoder of the kinds that take patches.
 struct VggishOptions {
   std::vector<int> channels = {64, 128, 256, 256, 512, 512};  // six
   std::vector<int> dense = {4096, 4096, 128};                 // three
   bool trainable = true;
   int piece = 512;  // VggishConfig::piece
-  ConvKernel kernel = ConvKernel::kAuto;
+  VggishKernel kernel = VggishKernel::kAuto;
+  std::array<ConvKernel, 6>
+      tuned{};                       // no key: what tune_conv_kernels() of engine/model.h found; kAuto before
   std::string weights;               // to start from; empty = initialise
   double learning_rate_scale = 1.0;  // of its weights
 };

@@ -28,11 +28,15 @@ void add_vggish_keys(std::vector<Key>& k) {
                "(gradient checkpointing); 0 = all",
                ""});
   k.push_back({"model.vggish.kernel",
-               ChoiceField{{"auto", "plain", "mma", "hopper", "cudnn"},
+               ChoiceField{{"auto", "plain", "mma", "hopper", "cudnn", "tune"},
                            [](const Config& c) { return static_cast<int>(c.model.vggish.kernel); },
-                           [](Config& c, int v) { c.model.vggish.kernel = static_cast<ConvKernel>(v); },
+                           [](Config& c, int v) { c.model.vggish.kernel = static_cast<VggishKernel>(v); },
                            {}},
-               "-", "on CUDA: how the convolutions are computed; auto is plain", ""});
+               "-",
+               "on CUDA: how the convolutions are computed; auto is plain, tune tries them all on this "
+               "device and keeps the fastest for "
+               "each block",
+               ""});
   k.push_back({"model.vggish.weights", PathField{[](Config& c) -> auto& { return c.model.vggish.weights;
   }
   }

@@ -8,6 +8,7 @@
 
 #include "core/check.h"
 #include "core/safetensors.h"
+#include "engine/conv_tuner.h"
 #include "engine/text.h"
 
 namespace emer {
@@ -37,7 +38,10 @@ VggishConfig vggish_config(const VggishOptions& options) {
   std::copy_n(options.channels.begin(), config.channels.size(), config.channels.begin());
   std::copy_n(options.dense.begin(), config.dense.size(), config.dense.begin());
   config.piece = options.piece;
-  config.kernels.fill(options.kernel);
+  if (options.kernel == VggishKernel::kTune)
+    config.kernels = options.tuned;
+  else
+    config.kernels.fill(static_cast<ConvKernel>(options.kernel));
   return config;
 }
 
@@ -120,6 +124,34 @@ EncoderConfig emotion_encoder_config(const ModelConfig& model, const InputShape&
   return encoder_config(model, model.emotion, "emotion", shape.emotion_steps, InputShape::kEmotionWidth);
 }
 
+namespace {
+
+// Patches of a batch with room for the longest song, and of one piece of it.
+struct PatchCounts {
+  std::int64_t batch, piece;
+};
+PatchCounts patch_counts(const Config& config, const InputShape& shape) {
+  const int stretch = config.train.random_patches,
+            longest = stretch > 0 ? std::min(stretch, shape.patches) : shape.patches;
+  const std::int64_t batch = std::int64_t{longest} * config.train.batch_size;
+  const std::int64_t piece = config.model.vggish.piece;
+  return {batch, piece > 0 ? std::min(piece, batch) : batch};
+}
+
+}  // namespace
+
+void tune_conv_kernels(Context& ctx, Config& config, const InputShape& shape, bool training,
+                       const std::function<void(const std::string&)>& note) {
+  VggishOptions& vggish = config.model.vggish;
+  if (!takes_patches(config.model.music.kind) || vggish.kernel != VggishKernel::kTune || !ctx.on_cuda())
+    return;
+  vggish.tuned = tune_conv_kernels(ctx, vggish_config(vggish),
+                                   {.patches = static_cast<int>(patch_counts(config, shape).piece),
+                                    .backward = training && vggish.trainable,
+                                    .cache_file = default_conv_cache_file(),
+                                    .note = note});
+}
+
 void check_model_fits(const Config& config, const InputShape& shape, double memory_bytes) {
   const ModelConfig& model = config.model;
   const EncoderConfig music = music_encoder_config(model, shape);
@@ -131,11 +163,8 @@ void check_model_fits(const Config& config, const InputShape& shape, double memo
   constexpr double kGiB = 1 << 30;
   if (music.vggish) {
     if (!music.vggish_trainable) bytes += sizeof(float) * vggish_weights(*music.vggish);
-    const double longest = config.train.random_patches > 0
-                               ? std::min(config.train.random_patches, shape.patches)
-                               : shape.patches;
-    const double patches = longest * config.train.batch_size;
-    const double piece = music.vggish->piece > 0 ? std::min<double>(music.vggish->piece, patches) : patches;
+    const PatchCounts counts = patch_counts(config, shape);
+    const auto patches = static_cast<double>(counts.batch), piece = static_cast<double>(counts.piece);
     constexpr double kPatch = VggishConfig::kFrames * VggishConfig::kBands;
     const VggishMemory kept = vggish_memory(*music.vggish);
     const double working = patches * (sizeof(float) * kPatch + static_cast<double>(kept.of_batch)) +

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,11 @@ namespace emer {
 // The encoders a configuration needs for such data. Throws Error(kUsage) for a bigru over song vectors.
 EncoderConfig music_encoder_config(const ModelConfig& model, const InputShape& shape);
 EncoderConfig emotion_encoder_config(const ModelConfig& model, const InputShape& shape);
+
+// Where model.vggish.kernel is tune and ctx is on CUDA: finds the kernels for such data and keeps them in the
+// configuration, ahead of making the model. One line a block to `note`.
+void tune_conv_kernels(Context& ctx, Config& config, const InputShape& shape, bool training,
+                       const std::function<void(const std::string&)>& note);
 
 // Error(kUsage) where training the model takes more than that memory: allocations beyond it would not fail, the
 // system would kill the program.

@@ -49,6 +49,7 @@ Session open_session(const std::string& checkpoint_or_run, const std::vector<std
   session.context = std::make_unique<Context>(choose_device(session.config.device));
   Context& ctx = *session.context;
   ctx.set_precision(product_precision(session.config.train.precision));
+  tune_conv_kernels(ctx, session.config, input_shape(session.data.dataset), false, [](const std::string&) {});
   session.model =
       std::make_unique<DualEncoder<float>>(ctx, session.config, input_shape(session.data.dataset));
   const std::string average = session.checkpoint + "/ema.safetensors";

@@ -154,6 +154,9 @@ void Run::open() {
     check_model_fits(
         config_, input_shape(data_.dataset),
         static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE)));
+  std::vector<std::string> tuned;
+  tune_conv_kernels(*ctx_, config_, input_shape(data_.dataset), true,
+                    [&](const std::string& line) { tuned.push_back(line); });
   model_ = std::make_unique<DualEncoder<float>>(*ctx_, config_, input_shape(data_.dataset));
   parameters_ = model_->parameters();
   model_->initialise(*ctx_, static_cast<std::uint64_t>(config_.train.seed));
@@ -176,6 +179,7 @@ void Run::open() {
   log_ = std::make_unique<MetricsLog>(request_.run_folder, state_.step);
   progress_ = std::make_unique<Progress>(total_steps(), batches_->is_scheduled() ? 1 : config_.train.epochs,
                                          state_.step, config_.train.log_every);
+  for (const std::string& line : tuned) progress_->note(line);
   if (!ignored.empty())
     progress_->note("note: " + request_.init + ": not of this model, ignored: " + joined(ignored, ", "));
   notes();

@@ -1,5 +1,8 @@
 // Training from patches on a CUDA device: the CPU's trajectory, recorded or not.
 #include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
 
 #include "engine/session.h"
 #include "engine/trainer.h"
@@ -71,6 +74,26 @@ TEST_F(PatchTrainingTwin, FollowsTheCpuRecordedOrNot) {
     }
     EXPECT_EQ(results[0].m2e.ranks, results[1].m2e.ranks);
   }
+}
+
+TEST_F(PatchTrainingTwin, TunesItsKernelsFirst) {
+  const test::UncheckedAccesses unchecked;
+  const test::TemporaryFolder folder;
+  setenv("EMER_CACHE", folder.path().c_str(), 1);
+  const std::string data = few_patches(folder);
+  const auto run = [&](const std::string& name, const std::string& kernel) {
+    const auto settings = test::small_vggish(
+        "vggish_mlp",
+        {"model.vggish={channels: [1, 2, 1, 2, 1, 2], piece: 2, kernel: " + kernel + "}", "device=cuda",
+         "train.batch_size=6", "data.split={train: 1.0, validation: 0}", "train.epochs=1"});
+    train({.config = test::small_config(data, settings), .run_folder = folder / name});
+    return test::repeatable_metrics(folder / name).front()["loss"].get<double>();
+  };
+  EXPECT_FALSE(std::filesystem::exists(folder / "conv_kernels.json"));
+  // Whichever kernels won, their float products differ by roundings of sums of 18 terms.
+  EXPECT_TRUE(test::near_relative(run("tuned", "tune"), run("plain", "plain"), 1e-5));
+  EXPECT_TRUE(std::filesystem::exists(folder / "conv_kernels.json"));
+  unsetenv("EMER_CACHE");
 }
 
 TEST_F(PatchTrainingTwin, AFrozenConvEncoderStaysAsItStarted) {
