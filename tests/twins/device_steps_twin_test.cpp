@@ -12,8 +12,9 @@ namespace {
 using DeviceStepsTwin = test::TwinTest;
 
 struct Fixture {
-  explicit Fixture(const std::vector<std::string>& overrides)
-      : config(test::small_config(test::small_data(folder, true), overrides)),
+  explicit Fixture(const std::vector<std::string>& overrides, bool patches = false)
+      : config(test::small_config(patches ? test::small_patch_data(folder) : test::small_data(folder, true),
+                                  overrides)),
         ctx(DeviceKind::kCuda),
         data(prepare_data(config)),
         model(ctx, config, input_shape(data.dataset)),
@@ -95,6 +96,20 @@ TEST_F(DeviceStepsTwin, RecordedStepsNeedNoMemoryAndNoWaiting) {
   EXPECT_EQ(happened.copies_to_host, 1u) << "the log";
   EXPECT_EQ(happened.copies_to_device, 1u) << "the table";
   EXPECT_LE(happened.synchronisations, 2u);
+}
+
+TEST_F(DeviceStepsTwin, StepsFromPatchesNeedNoMemoryEither) {
+  const test::UncheckedAccesses unchecked;
+  Fixture f(test::small_vggish("vggish_bigru",
+                               {"model.vggish={channels: [1, 1, 1, 1, 1, 1], dense: [4, 4, 3], piece: 3}",
+                                "train.random_patches=1", "train.batch_size=8"}),
+            true);
+  f.steps->run(f.plan(f.batches.per_epoch()));
+  ASSERT_EQ(f.steps->why_not_recorded(), "");
+  simt::reset_statistics();
+  f.steps->run(f.plan(f.batches.per_epoch()));
+  EXPECT_EQ(simt::statistics().allocations, 0u);
+  EXPECT_EQ(simt::statistics().graphs, 0u);
 }
 
 TEST_F(DeviceStepsTwin, ValidationBetweenEpochsDoesNotMakeStepsBeRecordedAgain) {
