@@ -5,10 +5,15 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/check.h"
+#include "core/parallel.h"
+#include "kernels/cpu/conv_block_products.h"
+#include "kernels/cpu/plan_cache.h"
 #include "tests/reference/conv_reference.h"
 #include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
@@ -289,6 +294,89 @@ TEST(ConvBlockBatch, TwoRunsAgreeBitForBit) {
   EXPECT_EQ(first.d_weight, second.d_weight);
   EXPECT_EQ(first.d_bias, second.d_bias);
   EXPECT_EQ(first.dx, second.dx);
+}
+
+// What builds without oneDNN compute with, and shapes that it does not have.
+TEST(ConvBlockProducts, AgreeWithTheBlockInFloat) {
+  for (const ConvShape& s : {ConvShape{3, 6, 4, 5, 16, true}, ConvShape{2, 5, 7, 8, 3, false}}) {
+    const Values v(s);
+    BlockRun<float> run(s, v.x, v.weight, v.bias);
+    run.backward(v.dy);
+    Context ctx;
+    auto y = poison<float>(run.y.size()), dx = poison<float>(run.x.size());
+    std::vector<std::uint8_t> argmax(run.argmax.size(), 0xee);
+    cpu::conv_products_forward<float, float>(ctx, {.shape = s,
+                                                   .x = run.x.data(),
+                                                   .weight = run.weight.data(),
+                                                   .bias = run.bias.data(),
+                                                   .y = y.data(),
+                                                   .argmax = s.pool ? argmax.data() : nullptr});
+    std::vector<float> d_weight(run.weight.size()), d_bias(run.bias.size());
+    const auto dy = stored<float>(v.dy);
+    cpu::conv_products_backward<float, float>(ctx, {.shape = s,
+                                                    .x = run.x.data(),
+                                                    .weight = run.weight.data(),
+                                                    .y = y.data(),
+                                                    .argmax = s.pool ? argmax.data() : nullptr,
+                                                    .dy = dy.data(),
+                                                    .d_weight = d_weight.data(),
+                                                    .d_bias = d_bias.data(),
+                                                    .dx = dx.data()});
+    // Some 70 products, their roundings of either sign; no window of these values has two maxima so near.
+    EXPECT_TRUE(test::near_relative(y, run.y, 3e-6));
+    EXPECT_EQ(argmax, run.argmax);
+    EXPECT_TRUE(test::near_relative(d_weight, run.d_weight, 3e-6));
+    EXPECT_TRUE(test::near_relative(d_bias, run.d_bias, 3e-6));
+    EXPECT_TRUE(test::near_relative(dx, run.dx, 3e-6));
+  }
+}
+
+// From several threads at once, each with its context, and inside a parallel loop: the plans of all are shared.
+TEST(ConvBlockThreads, ShareWhatIsKeptBetweenCalls) {
+  const ConvShape shape{.n = 5, .height = 8, .width = 6, .in = 16, .out = 32, .pool = true};
+  const Values v(shape);
+  BlockRun<float> alone(shape, v.x, v.weight, v.bias);
+  alone.backward(v.dy);
+  const auto expect_same = [&](const BlockRun<float>& run) {
+    EXPECT_TRUE(test::near_relative(run.y, alone.y, 1e-5));
+    EXPECT_TRUE(test::near_relative(run.d_weight, alone.d_weight, 1e-5));
+    EXPECT_TRUE(test::near_relative(run.dx, alone.dx, 1e-5));
+  };
+  std::vector<std::unique_ptr<BlockRun<float>>> runs(8);
+  const auto one = [&](std::size_t k) {
+    runs[k] = std::make_unique<BlockRun<float>>(shape, v.x, v.weight, v.bias);
+    runs[k]->backward(v.dy);
+  };
+  std::vector<std::thread> threads;
+  for (std::size_t k = 0; k < 4; ++k) threads.emplace_back(one, k);
+  for (std::thread& thread : threads) thread.join();
+  parallel_for(4, 1, [&](std::int64_t k, std::int64_t) { one(static_cast<std::size_t>(4 + k)); });
+  for (const auto& run : runs) expect_same(*run);
+}
+
+TEST(PlanCache, GivesUpTheLongestUnused) {
+  cpu::PlanCache<int, int> cache(2);
+  int made = 0;
+  const auto get = [&](int key) {
+    return cache.get(key, [&] {
+      ++made;
+      return std::make_shared<const int>(10 * key);
+    });
+  };
+  EXPECT_EQ(*get(1), 10);
+  EXPECT_EQ(*get(2), 20);
+  EXPECT_EQ(*get(1), 10);
+  EXPECT_EQ(made, 2);
+  const auto held = get(2);
+  get(1);
+  EXPECT_EQ(*get(3), 30);  // in 2's place
+  EXPECT_EQ(cache.size(), 2u);
+  get(1);
+  EXPECT_EQ(made, 3);
+  EXPECT_EQ(*get(2), 20);
+  EXPECT_EQ(made, 4);
+  EXPECT_EQ(*held, 20) << "who holds a plan keeps it";
+  EXPECT_EQ(cache.get(9, [] { return std::shared_ptr<const int>(); }), nullptr);
 }
 
 TEST(ConvBlockRefuses, WhatItCannotMean) {
