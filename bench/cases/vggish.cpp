@@ -7,6 +7,7 @@
 #include "bench/cases/vggish_loops.h"
 #include "bench/values.h"
 #include "core/tensor.h"
+#include "engine/conv_tuner.h"
 #include "layers/vggish.h"
 
 namespace emer::bench {
@@ -25,8 +26,15 @@ double hashed_at(std::uint64_t array, std::int64_t index) {
 
 class VggishCase final : public Prepared {
  public:
-  VggishCase(Context& ctx, const std::string& precision, int n, const VggishConfig& config, bool train)
-      : ctx_(ctx), precision_(precision), n_(n), train_(train), network_(ctx, config) {
+  // `kernels`: what the reader is told of the convolutions' kernels.
+  VggishCase(Context& ctx, const std::string& precision, int n, const VggishConfig& config, bool train,
+             std::string kernels = {})
+      : ctx_(ctx),
+        precision_(precision),
+        n_(n),
+        train_(train),
+        kernels_(std::move(kernels)),
+        network_(ctx, config) {
     network_.append_parameters(list_);
     for (std::size_t k = 0; k < list_.size(); ++k) {
       Tensor<float>& value = list_[k]->parameter.value;
@@ -99,7 +107,10 @@ class VggishCase final : public Prepared {
     }
     return 2.0 * n_ * (train_ ? 3.0 * products - first : products);  // the patches need no gradient
   }
-  std::string note() const override { return fmt::format("{} patches of 0.96 s; times are of all", n_); }
+  std::string note() const override {
+    return fmt::format("{} patches of 0.96 s; times are of all{}{}", n_, kernels_.empty() ? "" : "; ",
+                       kernels_);
+  }
 
  private:
   static constexpr std::uint64_t kInput = 100, kGradient = 101;
@@ -114,6 +125,7 @@ class VggishCase final : public Prepared {
   std::string precision_;
   std::int64_t n_;
   bool train_;
+  std::string kernels_;
   Vggish<float> network_;
   std::vector<InitialisedParameter<float>*> list_;
   Tensor<float> x_, dy_;
@@ -137,7 +149,8 @@ Case vggish(Size size, int n, bool train, const VggishConfig& config = {}) {
           }};
 }
 
-// The same by one of our own tensor-core kernels.
+// The same by a kernel of the convolutions that is not the default. The CPU has one, so these are rows of tensor-core
+// precisions.
 Case vggish_by(ConvKernel kernel, Size size, int n, bool train, VggishConfig config = {}) {
   Case one = vggish(size, n, train, config);
   config.kernels.fill(kernel);
@@ -145,9 +158,28 @@ Case vggish_by(ConvKernel kernel, Size size, int n, bool train, VggishConfig con
   one.group = "vggish_kernels";
   one.description += fmt::format(", kernel {}", name_of(kernel));
   one.precisions = {"bf16"};
-  if (kernel == ConvKernel::kMma) one.precisions.push_back("tf32");
+  if (kernel != ConvKernel::kHopper) one.precisions.push_back("tf32");
   one.prepare = [=](Context& ctx, const std::string& precision) {
     return std::make_unique<VggishCase>(ctx, precision, n, config, train);
+  };
+  return one;
+}
+
+// The same by what is found fastest on the device.
+Case vggish_tuned(Size size, int n, bool train, const VggishConfig& config = {}) {
+  Case one = vggish(size, n, train, config);
+  one.name = fmt::format("{}_tune_{}", one.group, n);
+  one.group = "vggish_kernels";
+  one.description += ", each block's fastest kernel";
+  one.precisions = {"bf16", "tf32"};
+  one.prepare = [=](Context& ctx, const std::string& precision) {
+    VggishConfig tuned = config;
+    std::string found;
+    tuned.kernels = tune_conv_kernels(ctx, config,
+                                      {.patches = n, .backward = train, .note = [&](const std::string& line) {
+                                         found += (found.empty() ? "" : "; ") + line;
+                                       }});
+    return std::make_unique<VggishCase>(ctx, precision, n, tuned, train, found);
   };
   return one;
 }
@@ -169,6 +201,10 @@ std::vector<Case> vggish_cases() {
       all.push_back(vggish_by(kernel, Size::kPaper, 31, train));
       all.push_back(vggish_by(kernel, Size::kScale, 512, train));
     }
+  for (const bool train : {false, true}) {
+    all.push_back(vggish_by(ConvKernel::kCudnn, Size::kScale, 512, train));
+    all.push_back(vggish_tuned(Size::kScale, 512, train));
+  }
   return all;
 }
 

@@ -17,7 +17,8 @@ namespace {
 template <class Stored>
 void check_taken(Context& ctx, const ConvShape& shape, ConvKernel kernel) {
   const std::string refusal = cuda::conv_kernel_refusal(ctx, shape, kernel, std::is_same_v<Stored, BFloat16>);
-  if (!refusal.empty()) fail(ErrorKind::kDevice, "conv block: kernel {}: {}", name_of(kernel), refusal);
+  if (!refusal.empty())
+    fail(ErrorKind::kDevice, "conv block: kernel {} has no CUDA twin for this: {}", name_of(kernel), refusal);
 }
 
 // dz in scratch, then what is behind it.
