@@ -20,7 +20,7 @@ class Network {
     if (output_ == AudioOutput::kLogMel) return;
     if (options.weights.empty())
       fail_usage("VGGish vectors need its weights: a file that emer convert vggish wrote");
-    vectors_.emplace(ctx, options.weights);
+    vectors_.emplace(ctx, options.weights, options.tune, options.note);
     if (output_ != AudioOutput::kPca) return;
     if (options.pca.empty())
       fail_usage("post-processed vectors need the PCA's parameters (vggish_pca_params.npz)");

@@ -28,6 +28,8 @@ struct AudioFeatureOptions {
   std::string weights = {};       // kVggish, kPca: see engine/patch_vectors.h
   std::string pca = {};           // kPca: likewise
   PcaRounding rounding = PcaRounding::kTruncate;
+  bool tune = false;  // kVggish, kPca: likewise, and a line a kernel to `note`
+  std::function<void(const std::string& line)> note = {};
   int threads = 0;  // that decode; 0: as many as ops use (core/parallel.h)
   // Asked with the SHA-256 of a clip's file before it is decoded, from several threads at once: true leaves the clip
   // out, to be handed out with `skipped`.

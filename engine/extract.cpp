@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "core/build_info.h"
@@ -14,6 +15,7 @@
 #include "core/sha256.h"
 #include "data/archive.h"
 #include "engine/extract_parts.h"
+#include "engine/music_from_sound.h"
 #include "kernels/log_mel.h"
 
 namespace emer {
@@ -39,7 +41,9 @@ std::string text_of(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-const char* name_of(AudioOutput output) {
+const char* what_of(const ExtractRequest& request) {
+  const AudioOutput output = request.features.output;
+  if (!request.checkpoint.empty()) return "embeddings";
   return output == AudioOutput::kLogMel ? "logmel" : output == AudioOutput::kVggish ? "vggish" : "pca";
 }
 
@@ -47,7 +51,7 @@ const char* name_of(AudioOutput output) {
 std::map<std::string, std::string> facts_of(const ExtractRequest& request) {
   std::map<std::string, std::string> facts = {
       {"format", "emer-features-1"},
-      {"what", name_of(request.features.output)},
+      {"what", what_of(request)},
       {"created_by", "emer " + version() + " (" + git_hash() + ")"},
       {"resampler", emer::name_of(request.features.resampler)},
       {"start_seconds", fmt::format("{}", request.range.start_seconds)}};
@@ -62,26 +66,31 @@ std::map<std::string, std::string> facts_of(const ExtractRequest& request) {
   return facts;
 }
 
-ExtractedItem item_of(const AudioFeatureOptions& options, ClipFeatures&& features) {
-  ExtractedColumn column;
-  if (options.output == AudioOutput::kLogMel) {
-    column.name = "patches";
-    column.row_shape = {kLogMelFrames, kLogMelBands};
-  } else {
-    column.name = "music";
-    column.row_shape = {features.width};
-  }
-  if (options.output == AudioOutput::kPca) {
-    column.dtype = DType::kU8;
-    column.bytes.assign(features.bytes.begin(), features.bytes.end());
-  } else {
-    column.bytes.assign(reinterpret_cast<const char*>(features.values.data()),
-                        features.values.size() * sizeof(float));
-  }
+std::string raw(const std::vector<float>& values) {
+  return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+}
+
+// `music` where embeddings are asked for.
+ExtractedItem item_of(Context& ctx, MusicFromSound* music, AudioOutput output, ClipFeatures&& features) {
   ExtractedItem item;
   item.checksum = std::move(features.checksum);
+  if (music != nullptr) {
+    const MusicFromSound::Heads heads = music->encode(ctx, std::move(features.values));
+    item.rows = 1;
+    for (const auto& [name, values] :
+         {std::pair{"embedding", &heads.embedding}, std::pair{"mean", &heads.mean},
+          std::pair{"log_variance", &heads.log_variance}})
+      item.columns.push_back({name, DType::kF32, {music->dim()}, raw(*values)});
+    return item;
+  }
   item.rows = features.examples;
-  item.columns.push_back(std::move(column));
+  if (output == AudioOutput::kLogMel)
+    item.columns.push_back({"patches", DType::kF32, {kLogMelFrames, kLogMelBands}, raw(features.values)});
+  else if (output == AudioOutput::kVggish)
+    item.columns.push_back({"music", DType::kF32, {features.width}, raw(features.values)});
+  else
+    item.columns.push_back(
+        {"music", DType::kU8, {features.width}, std::string(features.bytes.begin(), features.bytes.end())});
   return item;
 }
 
@@ -112,6 +121,14 @@ std::vector<AudioSource> sound_files(const std::vector<std::string>& inputs) {
 ExtractResult extract(Context& ctx, const ExtractRequest& request) {
   const auto begin = std::chrono::steady_clock::now();
   std::map<std::string, std::string> metadata = facts_of(request);
+  std::optional<MusicFromSound> music;
+  if (!request.checkpoint.empty()) {
+    EMER_CHECK(request.features.output == AudioOutput::kLogMel,
+               "extract: embeddings are made of log-mel patches");
+    music.emplace(ctx, request.checkpoint);
+    metadata["weights_checksum"] = sha256_hex(read_file(music->weights_file()));
+    metadata["config_checksum"] = sha256_hex(read_file(music->checkpoint() + "/config.yaml"));
+  }
   std::vector<AudioClip> clips;
   for (AudioSource& source : sound_files(request.inputs)) clips.push_back({std::move(source), request.range});
 
@@ -119,6 +136,7 @@ ExtractResult extract(Context& ctx, const ExtractRequest& request) {
   Json key = metadata;
   key["decoder"] = decoder_version();
   key["device"] = emer::name_of(ctx.device());
+  key["precision"] = static_cast<int>(ctx.precision());
   ExtractParts parts(request.out + ".parts", text_of(key));
 
   ExtractResult result;
@@ -141,8 +159,9 @@ ExtractResult extract(Context& ctx, const ExtractRequest& request) {
       order.push_back(features.checksum);
       if (features.skipped || parts.contains(features.checksum)) ++result.reused;
       result.progress.sound_seconds += features.seconds;
-      if (!features.skipped) parts.add(item_of(options, std::move(features)));
-      result.examples += parts.rows_of(order.back());
+      if (!features.skipped)
+        parts.add(item_of(ctx, music ? &*music : nullptr, options.output, std::move(features)));
+      result.rows += parts.rows_of(order.back());
     }
     ++result.progress.done;
     result.progress.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -159,7 +178,7 @@ ExtractResult extract(Context& ctx, const ExtractRequest& request) {
     metadata["files"] = text_of(names);
     metadata["checksums"] = text_of(checksums);
     if (!failed.empty()) metadata["failed"] = text_of(failed);
-    parts.join(order, "patch_offset", metadata, request.out);
+    parts.join(order, music ? "" : "patch_offset", metadata, request.out);
     result.written = static_cast<std::int64_t>(order.size());
   }
   parts.remove();

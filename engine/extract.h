@@ -25,6 +25,9 @@ struct ExtractRequest {
   std::vector<std::string> inputs;  // sound files, and folders and zip archives of them
   std::string out;                  // its folder must be there
   AudioFeatureOptions features;     // `skip` is ours
+  // Not empty: embeddings by this checkpoint or run (engine/music_from_sound.h), one row a file; then
+  // features.output is kLogMel.
+  std::string checkpoint = {};
   ClipRange range;
   std::function<bool()> should_stop;
   std::function<void(const ExtractProgress&)> progress;  // after every file
@@ -33,7 +36,7 @@ struct ExtractRequest {
 struct ExtractResult {
   ExtractProgress progress;
   std::int64_t written = 0;           // files that are in `out`
-  std::int64_t examples = 0;          // their rows
+  std::int64_t rows = 0;              // of theirs
   std::int64_t reused = 0;            // of them done in an earlier sitting, or equal to another file
   std::vector<std::string> failures;  // one line a file, which it names
   std::vector<std::string> warnings;  // likewise
@@ -44,7 +47,7 @@ struct ExtractResult {
 // or an archive without any.
 std::vector<AudioSource> sound_files(const std::vector<std::string>& inputs);
 
-// `out` is written where at least one file could be used.
+// Error(kUsage) as audio_features() and MusicFromSound. `out` is written where at least one file could be used.
 ExtractResult extract(Context& ctx, const ExtractRequest& request);
 
 }  // namespace emer

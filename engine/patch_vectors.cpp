@@ -7,6 +7,7 @@
 #include "core/npy.h"
 #include "core/safetensors.h"
 #include "data/archive.h"
+#include "engine/conv_tuner.h"
 #include "engine/model.h"
 
 namespace emer {
@@ -24,9 +25,14 @@ std::int64_t outputs_of(const SafetensorsFile& weights, const std::string& name,
   return info.shape[0];
 }
 
-VggishConfig config_for(const SafetensorsFile& weights) {
+VggishConfig config_for(Context& ctx, const SafetensorsFile& weights, bool tune,
+                        const std::function<void(const std::string& line)>& note) {
   VggishConfig config = vggish_config_of(weights);
   config.piece = kPiece;
+  if (!tune) return config;
+  ConvTuning tuning = {.patches = kPiece, .backward = false, .cache_file = default_conv_cache_file()};
+  if (note) tuning.note = note;
+  config.kernels = tune_conv_kernels(ctx, config, tuning);
   return config;
 }
 
@@ -65,8 +71,9 @@ VggishConfig vggish_config_of(const SafetensorsFile& weights) {
   return config;
 }
 
-PatchVectors::PatchVectors(Context& ctx, const std::string& weights)
-    : network_(ctx, config_for(SafetensorsFile::open(weights))) {
+PatchVectors::PatchVectors(Context& ctx, const std::string& weights, bool tune,
+                           const std::function<void(const std::string& line)>& note)
+    : network_(ctx, config_for(ctx, SafetensorsFile::open(weights), tune, note)) {
   std::vector<InitialisedParameter<float>*> own;
   network_.append_parameters(own);
   ParameterList<float> parameters;

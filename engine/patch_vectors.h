@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,10 @@ VggishConfig vggish_config_of(const SafetensorsFile& weights);
 
 class PatchVectors {
  public:
-  // weights: safetensors with the tensors of layers/vggish.h, of any widths; other tensors are ignored.
-  PatchVectors(Context& ctx, const std::string& weights);
+  // weights: safetensors with the tensors of layers/vggish.h, of any widths; other tensors are ignored. tune: find the
+  // fastest convolution kernels on the device first (engine/conv_tuner.h), with a line to `note` for each.
+  PatchVectors(Context& ctx, const std::string& weights, bool tune = false,
+               const std::function<void(const std::string& line)>& note = {});
 
   int width() const { return network_.config().dense.back(); }
   // patches [count, 96, 64] on the device. Returns [count, width] on the device, valid until the next call.

@@ -31,15 +31,21 @@ void request_stop(int signal) {
   std::signal(signal, SIG_DFL);
 }
 
-const std::map<std::string, AudioOutput> kOutputs = {
-    {"logmel", AudioOutput::kLogMel}, {"vggish", AudioOutput::kVggish}, {"pca", AudioOutput::kPca}};
+const std::map<std::string, AudioOutput> kOutputs = {{"logmel", AudioOutput::kLogMel},
+                                                     {"vggish", AudioOutput::kVggish},
+                                                     {"pca", AudioOutput::kPca},
+                                                     {"embeddings", AudioOutput::kLogMel}};
+
+const std::map<std::string, Precision> kPrecisions = {
+    {"fp32", Precision::kFp32}, {"tf32", Precision::kTf32}, {"bf16", Precision::kBf16}};
 
 struct Options {
   std::vector<std::string> inputs;
-  std::string what, out, weights, pca, rounding = "truncate", resampler = "soxr", device = "auto", cache;
+  std::string what, out, weights, checkpoint, precision, pca, rounding = "truncate", resampler = "soxr",
+                                                              device = "auto", cache;
   double start = 0.0;
   std::optional<double> seconds;
-  bool pad = false, no_cache = false;
+  bool pad = false, no_cache = false, tune = false;
   int threads = 0;
 };
 
@@ -84,8 +90,21 @@ ExtractRequest request_of(const Options& options) {
   features.rounding = options.rounding == "truncate" ? PcaRounding::kTruncate : PcaRounding::kNearest;
   if (!options.no_cache)
     features.cache_folder = options.cache.empty() ? default_cache_folder() : options.cache;
-  if (features.output == AudioOutput::kLogMel && !options.weights.empty())
-    fail_usage("--weights has no use with --what logmel");
+  features.tune = options.tune;
+  features.note = [](const std::string& line) { fmt::print("{}\n", line); };
+  const bool embeddings = options.what == "embeddings";
+  request.checkpoint = options.checkpoint;
+  if (embeddings && options.checkpoint.empty())
+    fail_usage(
+        "--what embeddings needs --checkpoint: a run, or one of its checkpoints, of a model that takes "
+        "sound");
+  if (!embeddings && !options.checkpoint.empty())
+    fail_usage("--checkpoint has no use with --what {}", options.what);
+  if (features.output == AudioOutput::kLogMel)
+    for (const auto& [given, name] :
+         {std::pair{!options.weights.empty(), "--weights"},
+          std::pair{!options.precision.empty(), "--precision"}, std::pair{options.tune, "--tune"}})
+      if (given) fail_usage("{} has no use with --what {}", name, options.what);
   if (features.output != AudioOutput::kLogMel && options.weights.empty())
     fail_usage("--what {} needs --weights: VGGish's, as emer convert vggish writes them", options.what);
   if (features.output != AudioOutput::kPca && !options.pca.empty())
@@ -100,8 +119,8 @@ void report(const Options& options, const ExtractResult& result) {
   for (const std::string& failure : result.failures) fmt::print("failed: {}\n", failure);
   const ExtractProgress& progress = result.progress;
   if (result.written > 0)
-    fmt::print("wrote {}: {} of {} files, {} examples\n", options.out, result.written, progress.files,
-               result.examples);
+    fmt::print("wrote {}: {} of {} files, {} rows\n", options.out, result.written, progress.files,
+               result.rows);
   if (result.reused > 0) fmt::print("{} files were done before or are copies of others\n", result.reused);
   fmt::print("{:.3f} h of audio in {:.2f} s: {}\n", progress.sound_seconds / 3600.0, progress.seconds,
              rate(progress));
@@ -111,6 +130,7 @@ void run_extract(const Options& options) {
   if (options.threads > 0) set_thread_count(options.threads);
   ExtractRequest request = request_of(options);
   Context ctx(choose_device(options.device));
+  if (!options.precision.empty()) ctx.set_precision(kPrecisions.at(options.precision));
   const std::string folder = std::filesystem::path(options.out).parent_path().string();
   if (!folder.empty()) make_folders(folder);
   ProgressLine line;
@@ -139,18 +159,22 @@ void run_extract(const Options& options) {
 }  // namespace
 
 void register_extract(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("extract", "sound files to log-mel patches or VGGish vectors");
+  CLI::App* command =
+      app.add_subcommand("extract", "sound files to log-mel patches, VGGish vectors or embeddings");
   auto options = std::make_shared<Options>();
   command->add_option("AUDIO", options->inputs, "sound files, folders of them, zip archives of them")
       ->required();
   command
       ->add_option(
           "--what", options->what,
-          "logmel: patches of 96 x 64; vggish: 128 numbers a patch; pca: 128 bytes a patch, post-processed")
+          "logmel: patches of 96 x 64; vggish: 128 numbers a patch; pca: 128 bytes a patch, post-processed; "
+          "embeddings: three vectors a file, of a trained model")
       ->required()
       ->check(CLI::IsMember(kOutputs));
   command->add_option("--out", options->out, "file to write (NAME.safetensors)")->required();
   command->add_option("--weights", options->weights, "VGGish's weights (safetensors), for vggish and pca");
+  command->add_option("--checkpoint", options->checkpoint,
+                      "a run or a checkpoint whose model takes sound, for embeddings");
   command->add_option("--pca", options->pca,
                       "the post-processing's parameters (.npz or safetensors), for pca");
   command
@@ -170,6 +194,12 @@ void register_extract(CLI::App& app) {
   command->add_option("--device", options->device, "cpu, cuda or auto")
       ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
       ->capture_default_str();
+  command
+      ->add_option("--precision", options->precision,
+                   "of VGGish's products on CUDA: fp32 (default), tf32, bf16")
+      ->check(CLI::IsMember(kPrecisions));
+  command->add_flag("--tune", options->tune,
+                    "find the fastest convolution kernels first, for vggish and pca on CUDA");
   command->add_option("--threads", options->threads, "CPU threads; 0: all")->check(CLI::Range(0, 1024));
   command->add_option(
       "--cache", options->cache,
@@ -180,7 +210,8 @@ void register_extract(CLI::App& app) {
       "  emer extract music/ --what logmel --out music.safetensors\n"
       "  emer extract DEAM_audio.zip --what vggish --weights vggish.safetensors --start 15 --seconds 30 "
       "--pad "
-      "--out deam.safetensors");
+      "--out deam.safetensors\n"
+      "  emer extract music/ --what embeddings --checkpoint runs/vgmidi --out music.safetensors");
   command->callback([options] { run_extract(*options); });
 }
 

@@ -60,7 +60,7 @@ TEST(Extract, AFolderInOrder) {
   Context ctx;
   const ExtractResult result = extract(ctx, request_of(folder));
   EXPECT_EQ(result.written, 4);
-  EXPECT_EQ(result.examples, 7);
+  EXPECT_EQ(result.rows, 7);
   EXPECT_EQ(result.reused, 1);
   EXPECT_FALSE(result.stopped);
   EXPECT_FALSE(std::filesystem::exists(folder / "out.safetensors.parts"));
@@ -102,7 +102,7 @@ TEST(Extract, GoesOnWhereItWasStopped) {
   request.range.seconds = 1.0;
   const ExtractResult third = extract(ctx, request);
   EXPECT_EQ(third.reused, 1);
-  EXPECT_EQ(third.examples, 4);
+  EXPECT_EQ(third.rows, 4);
 }
 
 TEST(Extract, FailuresAreListedAndStopNothing) {
@@ -186,7 +186,7 @@ TEST(ExtractCommand, WritesAndReports) {
   const Finished run = emer_extract({folder / "music", "--what", "logmel", "--out", out, "--device", "cpu"});
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_EQ(run.err, "");
-  EXPECT_TRUE(contains(run.out, "4 of 4 files, 7 examples"));
+  EXPECT_TRUE(contains(run.out, "4 of 4 files, 7 rows"));
   EXPECT_TRUE(contains(run.out, "h of audio per second"));
   EXPECT_TRUE(std::filesystem::exists(out));
 }
