@@ -10,6 +10,7 @@
 #include "core/check.h"
 #include "core/csv.h"
 #include "core/npy.h"
+#include "core/safetensors.h"
 #include "data/dataset.h"
 
 namespace emer {
@@ -60,6 +61,30 @@ MusicFeatures from_dataset(const std::string& path, std::optional<std::int64_t> 
   if (d.has_patches())
     out.patches.assign(d.patches.begin() + d.patch_offset[row] * Dataset::kPatchValues,
                        d.patches.begin() + d.patch_offset[row + 1] * Dataset::kPatchValues);
+  return out;
+}
+
+// What `emer extract --what logmel` writes; `song` counts its files from 0.
+MusicFeatures from_extracted(const SafetensorsFile& file, std::optional<std::int64_t> song) {
+  const std::string& path = file.label();
+  const auto offset = file.read<std::int64_t>("patch_offset", {-1});
+  const auto files = static_cast<std::int64_t>(offset.size()) - 1;
+  if (files < 1) fail_input("{}: no files", path);
+  if (!song && files != 1) fail_usage("{} holds {} files; choose one with --song, from 0", path, files);
+  const std::int64_t chosen = song.value_or(0);
+  if (chosen < 0 || chosen >= files) fail_usage("{} has no file {} (0 to {})", path, chosen, files - 1);
+  const auto patches = file.read<float>("patches", {-1, Dataset::kPatchFrames, Dataset::kPatchBands});
+  const auto at = static_cast<std::size_t>(chosen);
+  const std::int64_t first = offset[at], last = offset[at + 1],
+                     rows = static_cast<std::int64_t>(patches.size()) / Dataset::kPatchValues;
+  if (first < 0 || last <= first || last > rows)
+    fail_input("{}: file {} owns patches {} to {} of {}", path, chosen, first, last, rows);
+  MusicFeatures out;
+  out.song_id = chosen;
+  out.patches.assign(patches.begin() + first * Dataset::kPatchValues,
+                     patches.begin() + last * Dataset::kPatchValues);
+  for (const float value : out.patches)
+    if (!std::isfinite(value)) fail_input("{}: file {} holds {}, not a finite number", path, chosen, value);
   return out;
 }
 
@@ -163,8 +188,12 @@ MusicFeatures read_music_features(const std::string& path, std::optional<std::in
                                   const InputShape& like, bool takes_patches) {
   if (takes_patches) {
     if (!ends_with(path, ".safetensors"))
-      fail_input("{}: the model takes log-mel patches, which only a prepared data set (.safetensors) holds",
-                 path);
+      fail_input(
+          "{}: the model takes log-mel patches, which a prepared data set or `emer extract --what logmel` "
+          "holds (.safetensors)",
+          path);
+    const SafetensorsFile file = SafetensorsFile::open(path);
+    if (file.find("song_id") == nullptr && file.find("patches") != nullptr) return from_extracted(file, song);
     MusicFeatures out = from_dataset(path, song);
     if (out.patches.empty())
       fail_input("{}: the model takes log-mel patches, which this data set lacks; prepare it with --audio",

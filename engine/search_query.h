@@ -35,7 +35,8 @@ struct MusicFeatures {
 // .safetensors: a prepared data set, the song `song` of it (may be left out where it holds one song).
 // .npy: [width], or [steps, width]. Else CSV of numbers, with or without a header; one row is a song vector
 // or a sequence of one step, several rows are a sequence, or with a `song_id` column songs to choose `song`
-// from. `like` says what the model takes; patches come from prepared data sets only. Throws Error(kInput), or Error(kUsage) where a song must be chosen.
+// from. `like` says what the model takes; patches come from prepared data sets and from what `emer extract --what logmel`
+// writes, whose files `song` counts from 0. Throws Error(kInput), or Error(kUsage) where a song must be chosen.
 MusicFeatures read_music_features(const std::string& path, std::optional<std::int64_t> song,
                                   const InputShape& like, bool takes_patches = false);
 

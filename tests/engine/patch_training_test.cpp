@@ -148,6 +148,17 @@ TEST_P(PatchTraining, SearchAgreesWithTheEvaluation) {
                                                     input_shape(session.data.dataset), true);
     EXPECT_EQ(place(index.emotions_for(sound, all), row), evaluation.m2e.ranks[i]);
   }
+  // As `emer extract` writes them.
+  SafetensorsWriter extracted;
+  extracted.add("patch_offset", {raw.size() + 1}, std::span<const std::int64_t>(raw.patch_offset));
+  extracted.add("patches", {raw.patch_offset.back(), 96, 64}, std::span<const float>(raw.patches));
+  extracted.write(folder_ / "extracted.safetensors");
+  const InputShape shape = input_shape(raw);
+  EXPECT_EQ(read_music_features(folder_ / "extracted.safetensors", 3, shape, true).patches,
+            read_music_features(data_, raw.song_id[3], shape, true).patches);
+  EXPECT_TRUE(test::refuses(ErrorKind::kUsage, {"no file 20", "0 to 19"}, [&] {
+    read_music_features(folder_ / "extracted.safetensors", 20, shape, true);
+  }));
   EXPECT_EQ(index.songs_for({.steps = 1, .values = {0.2f, -0.1f}}, 3).size(), 3u);
   EXPECT_THROW(read_music_features(folder_ / "song.npy", {}, input_shape(raw), true), Error);
 }
