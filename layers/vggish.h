@@ -32,8 +32,9 @@ struct VggishConfig {
 };
 
 // Bytes of activations from forward to backward: for each patch of the batch, and more for each patch of one piece.
-// `size`: of one number; `conv_size`: of one between the convolutions, 2 where CUDA keeps them in bfloat16. At the default widths in float 82,432 and 1,462,272: a batch of 512 songs of 31 patches keeps
-// 1.3 GB, and 0.75 GB with pieces of 512; all in one piece it would be 24.5 GB.
+// `size`: of one number; `conv_size`: of one between the convolutions, 2 where CUDA keeps them in bfloat16. At the
+// default widths in float 82,432 and 1,462,272: a batch of 512 songs of 31 patches keeps 1.3 GB, and 0.75 GB with pieces
+// of 512; all in one piece it would be 24.5 GB.
 struct VggishMemory {
   std::int64_t of_batch = 0;
   std::int64_t of_piece = 0;

@@ -189,11 +189,11 @@ const float* weights_in_order_of(Context& ctx, const PlanType& plan, const float
   return packed;
 }
 
+// Of z: forward's part of a thread's cache; backward's, for all threads together, bounds what scratch takes.
 constexpr std::int64_t kForwardBytes = 1 << 20;
 constexpr std::int64_t kBackwardBytes = 32 << 20;
 
-// Images that one call of oneDNN takes, so that z passes to the pool through the cache and scratch does not grow with
-// the batch.
+// Images whose z takes so much: what one call of oneDNN is given, at least one and at most `most`.
 std::int64_t images_per_call(const ConvShape& s, std::int64_t bytes, std::int64_t most) {
   const std::int64_t per_image = std::int64_t{4} * s.height * s.width * s.out;
   return std::max<std::int64_t>(std::min(bytes / per_image, most), 1);
@@ -271,7 +271,8 @@ bool conv_onednn_backward(Context& ctx, const ConvBlockBackward<float>& a) {
   return with_onednn("conv block backward", [&] {
     const ConvShape& s = a.shape;
     const std::int64_t places = std::int64_t{s.height} * s.width,
-                       chunk = images_per_call(s, kBackwardBytes, s.n);
+                       chunk = std::max<std::int64_t>(images_per_call(s, kBackwardBytes, s.n),
+                                                      std::min(s.n, omp_get_max_threads()));
     const bool even = s.n % chunk == 0;
     const auto whole = weights_plan_for(s, chunk);
     const auto rest = even ? whole : weights_plan_for(s, s.n % chunk);
