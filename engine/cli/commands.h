@@ -14,6 +14,7 @@ void register_prepare(CLI::App& app);
 void register_prepare_vgmidi(CLI::App& prepare);  // a subcommand of prepare
 void register_synth(CLI::App& app);
 void register_convert(CLI::App& app);
+void register_convert_vggish(CLI::App& convert);  // a subcommand of convert
 void register_extract(CLI::App& app);
 void register_train(CLI::App& app);
 void register_evaluate(CLI::App& app);

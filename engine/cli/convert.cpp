@@ -1,4 +1,5 @@
-// emer convert: the reference code's vggish_feat.npy and va_data.npy, in both directions.
+// emer convert: the reference code's vggish_feat.npy and va_data.npy, in both directions. `convert vggish` is in
+// convert_vggish.cpp.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -38,7 +39,9 @@ void register_convert(CLI::App& app) {
   command->add_option("--name", o->features.name, "name of the data set")->capture_default_str();
   command->add_option("--out", o->out, "data set to write (NAME.safetensors)");
   add_shard_option(*command, o->shard_songs);
-  command->callback([o] {
+  register_convert_vggish(*command);
+  command->callback([o, command] {
+    if (!command->get_subcommands().empty()) return;
     const bool reads = !o->from.features.empty() && !o->from.ratings.empty() && !o->out.empty();
     const bool writes = !o->dataset.empty() && !o->to_features.empty() && !o->to_emotion.empty();
     const bool mixed = reads ? !o->dataset.empty() || !o->to_features.empty() || !o->to_emotion.empty()

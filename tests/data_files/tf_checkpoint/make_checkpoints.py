@@ -8,6 +8,7 @@ import pathlib
 import sys
 
 import numpy as np
+import oracle
 import tensorflow as tf
 from tensorflow.core.protobuf import saver_pb2
 
@@ -66,7 +67,32 @@ def mixed():
     tf1.get_variable("large", initializer=values("large", [1000]))  # beyond one block of the table
 
 
+def network():
+    for name, value in oracle.weights().items():
+        tf1.get_variable(name, initializer=value)
+
+
+def check_oracle():
+    """The NumPy network against TensorFlow's own convolutions, in float64."""
+    w = {name: value.astype(np.float64) for name, value in oracle.weights().items()}
+    x = np.random.RandomState(5).randn(2, 96, 64, 1)
+    layer = tf.constant(x)
+    for i, name in enumerate(CONVS):
+        layer = tf.nn.relu(tf.nn.conv2d(layer, w[f"vggish/{name}/weights"], 1, "SAME") + w[f"vggish/{name}/biases"])
+        if i in (0, 1, 3, 5):
+            layer = tf.nn.max_pool2d(layer, 2, 2, "SAME")
+    layer = tf.reshape(layer, [2, -1])
+    for i, name in enumerate(DENSE):
+        layer = tf.linalg.matmul(layer, w[f"vggish/{name}/weights"]) + w[f"vggish/{name}/biases"]
+        layer = tf.nn.relu(layer) if i < 2 else layer
+    error = np.abs(layer.numpy() - oracle.network(x[..., 0])).max()
+    print("oracle against TensorFlow:", error)
+    assert error < 1e-12
+
+
 save(here / "small.ckpt", small)
+save(here / "network.ckpt", network)
+check_oracle()
 save(here / "mixed.ckpt", mixed)
 for path in sorted(here.glob("*.ckpt")):
     reader = tf1.train.NewCheckpointReader(str(path))
