@@ -11,6 +11,9 @@
 #include "tests/support/device_run.h"
 #include "tests/support/refusal.h"
 #include "tests/support/temporary_folder.h"
+#ifdef EMER_SIMT
+#include <simt_cudnn.h>
+#endif
 
 namespace emer {
 namespace {
@@ -90,6 +93,22 @@ TEST_F(ConvTunerTwin, DamageIsNoChoiceAndOneLine) {
   EXPECT_EQ(load_conv_choices(file, problem).size(), 6u);
   EXPECT_EQ(problem, "");
 }
+
+#ifdef EMER_SIMT
+TEST_F(ConvTunerTwin, AKernelThatErrsIsLeftOutAndNamed) {
+  Context ctx(DeviceKind::kCuda);
+  ctx.set_precision(Precision::kBf16);
+  simt::set_cudnn_faulty(true);
+  const Tuned tuned = tune(ctx, "");
+  simt::set_cudnn_faulty(false);
+  ASSERT_EQ(tuned.lines.size(), 6u);
+  for (std::size_t k = 0; k < 6; ++k) {
+    EXPECT_NE(tuned.kernels[k], ConvKernel::kCudnn);
+    EXPECT_TRUE(test::contains(tuned.lines[k], "; cudnn left out: ")) << tuned.lines[k];
+    EXPECT_TRUE(test::contains(tuned.lines[k], " differs")) << tuned.lines[k];
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace emer

@@ -9,6 +9,8 @@ namespace emer::simt {
 
 // Whether libcudnn.so.9 is to be found; true at start.          EMER_SIMT_NO_CUDNN=1
 bool cudnn_installed();
+// While on, convolutions get one element of their result wrong.
+void set_cudnn_faulty(bool faulty);
 // The address of a function of the library; null where the stand-in has none of that name.
 void* cudnn_symbol(const char* name);
 
