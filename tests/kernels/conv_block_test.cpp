@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/check.h"
@@ -144,10 +145,10 @@ TYPED_TEST(ConvBlock, PoolTakesTheFirstMaximum) {
 }
 
 TYPED_TEST(ConvBlock, NanReachesEveryWindowItLiesIn) {
-  for (const bool pool : {false, true}) {
-    const ConvShape shape{.n = 2, .height = 8, .width = 6, .in = 16, .out = 32, .pool = pool};
+  for (const auto& [in, pool] : {std::pair{16, false}, {16, true}, {1, true}}) {
+    const ConvShape shape{.n = 2, .height = 8, .width = 6, .in = in, .out = 32, .pool = pool};
     Values v(shape);
-    const std::size_t poisoned = reference::index_of(shape, 1, 3, 2, shape.in, 5);
+    const std::size_t poisoned = reference::index_of(shape, 1, 3, 2, shape.in, in / 2);
     v.x[poisoned] = std::numeric_limits<double>::quiet_NaN();
     const BlockRun<TypeParam> run(shape, v.x, v.weight, v.bias);
     std::size_t k = 0;
