@@ -4,6 +4,7 @@
 // and, of the widths that divide 256 pixels into pairs of lines, whole windows of the pool.
 #include "core/cuda/device_code.h"
 #include "core/cuda/launch.h"
+#include "kernels/cuda/cluster.h"
 #include "kernels/cuda/conv_mma_code.h"
 #include "kernels/cuda/image_copy.h"
 #include "kernels/cuda/warpgroup.h"
@@ -40,34 +41,47 @@ struct Job {
   int chunks;                // of kDepth channels
 };
 
+// In a cluster of two each block brings half of the pixels, to both.
+template <int kCluster>
 __device__ void produce(const Job& job, const ImageMap& images, const TensorMap& weights, Shared& shared) {
   const ConvProduct& p = job.product;
+  const int own_pixels = kCluster == 2 ? static_cast<int>(cluster_rank()) * (kPixels / 2) : 0;
   unsigned stage_number = 0;
   for (int index = static_cast<int>(blockIdx.x); index < job.total; index += static_cast<int>(gridDim.x)) {
-    const std::int64_t pixel = std::int64_t{index / job.channel_tiles} * kPixels, line = pixel / p.width;
+    const std::int64_t pixel = std::int64_t{index / job.channel_tiles} * kPixels + own_pixels;
+    const std::int64_t line = pixel / p.width;
     const int channel = index % job.channel_tiles * kChannels;
     const int j = static_cast<int>(pixel % p.width) - 1, i = static_cast<int>(line % p.height) - 1,
               image = static_cast<int>(line / p.height);
     for (int tap = 0; tap < 9; ++tap)
       for (int chunk = 0; chunk < job.chunks; ++chunk, ++stage_number) {
         const unsigned stage = stage_number % kStages;
-        barrier_wait(&shared.empty[stage], (stage_number / kStages % 2) ^ 1u);
+        barrier_wait_for_cluster(&shared.empty[stage], (stage_number / kStages % 2) ^ 1u);
         barrier_arrive_expecting(&shared.full[stage], sizeof shared.pixels[0] + sizeof shared.weights[0]);
-        copy_pixels(shared.pixels[stage], images, chunk * kDepth, j, i, image, tap % 3, tap / 3,
-                    &shared.full[stage]);
+        std::uint16_t* to = shared.pixels[stage] + own_pixels * kDepth;
+        if constexpr (kCluster == 2)
+          copy_pixels_to_both(to, images, chunk * kDepth, j, i, image, tap % 3, tap / 3, &shared.full[stage]);
+        else
+          copy_pixels(to, images, chunk * kDepth, j, i, image, tap % 3, tap / 3, &shared.full[stage]);
         copy_box(shared.weights[stage], weights, tap * p.depth + chunk * kDepth, channel, 0,
                  &shared.full[stage]);
       }
   }
 }
 
-// The warpgroup's 64 channels x 256 pixels of one tile. Like others below unused where kWarpgroupCode is false.
-[[maybe_unused]] __device__ void multiply(const Job& job, Shared& shared, int group, unsigned& stage_number,
-                                          float (&d)[128]) {
+// The warpgroup's 64 channels x 256 pixels of one tile.
+template <int kCluster>
+__device__ void multiply(const Job& job, Shared& shared, int group, unsigned& stage_number, float (&d)[128]) {
   WarpgroupProducts products;
   const auto release = [&](unsigned number) {
     __syncwarp();
-    if (threadIdx.x % 32 == 0) barrier_arrive(&shared.empty[number % kStages]);
+    const unsigned lane = threadIdx.x % 32;
+    // In a cluster both producers wait for the consumers of both: their copies go to both.
+    if constexpr (kCluster == 1) {
+      if (lane == 0) barrier_arrive(&shared.empty[number % kStages]);
+    } else {
+      if (lane < kCluster) barrier_arrive_at(&shared.empty[number % kStages], lane);
+    }
   };
   for (int step = 0; step < 9 * job.chunks; ++step, ++stage_number) {
     const unsigned stage = stage_number % kStages;
@@ -177,7 +191,7 @@ __device__ void finish_pooled(const ConvProduct& p, Shared& shared, const Consum
   }
 }
 
-template <class Result>
+template <class Result, int kCluster>
 __device__ void consume(const Job& job, Shared& shared) {
   const ConvProduct& p = job.product;
   const int number = static_cast<int>(threadIdx.x) - kWarpgroup, lane = number % 32;
@@ -191,7 +205,7 @@ __device__ void consume(const Job& job, Shared& shared) {
     const std::int64_t tile = index / job.channel_tiles;
     const int channel0 = index % job.channel_tiles * kChannels;
     float d[128];
-    multiply(job, shared, number / kWarpgroup, stage_number, d);
+    multiply<kCluster>(job, shared, number / kWarpgroup, stage_number, d);
     if (p.bias != nullptr) {
       float bias[2];
 #pragma unroll
@@ -215,9 +229,10 @@ __device__ void consume(const Job& job, Shared& shared) {
   }
 }
 
-// As many blocks as multiprocessors, each with every so many tiles of 256 pixels and 128 channels. Three warpgroups: one
-// thread of the first brings operands, the others have 64 channels each.
-template <class Result>
+// As many blocks as multiprocessors, each with every so many tiles of 256 pixels and 128 channels; blocks 2k and 2k + 1
+// of a cluster have the same pixels. Three warpgroups: one thread of the first brings operands, the others have 64
+// channels each.
+template <class Result, int kCluster>
 __global__ void __launch_bounds__(kThreads, 1)
     conv_product_hopper(Job job, const __grid_constant__ ImageMap images,
                         const __grid_constant__ TensorMap weights) {
@@ -228,20 +243,39 @@ __global__ void __launch_bounds__(kThreads, 1)
     if (threadIdx.x == 0) {
       for (int stage = 0; stage < kStages; ++stage) {
         barrier_init(&shared.full[stage], 1);
-        barrier_init(&shared.empty[stage], kConsumerWarps);
+        barrier_init(&shared.empty[stage], kConsumerWarps * kCluster);
       }
       barrier_init(&shared.together, kConsumerThreads);
       barriers_are_made();
     }
     __syncthreads();
+    if constexpr (kCluster != 1) cluster_meet();  // no copy or arrival from outside before that
     if (threadIdx.x < kWarpgroup) {
       give_registers_back<kProducerRegisters>();
-      if (threadIdx.x == 0) produce(job, images, weights, shared);
+      if (threadIdx.x == 0) produce<kCluster>(job, images, weights, shared);
     } else {
       take_registers<kConsumerRegisters>();
-      consume<Result>(job, shared);
+      consume<Result, kCluster>(job, shared);
+      // Nor behind this block's end: the other one's consumers arrive at barriers here up to theirs. Threads that have
+      // returned are not waited for.
+      if constexpr (kCluster != 1) cluster_meet();
     }
   }
+}
+
+template <class Result, int kCluster>
+void launch_product(Context& ctx, const Job& job) {
+  const ConvProduct& p = job.product;
+  const int most = std::max(ctx.cuda_state().multiprocessors / kCluster, 1) * kCluster;
+  launch(ctx,
+         {.name = "conv_product_hopper",
+          .grid = {static_cast<unsigned>(std::min(job.total, most))},
+          .block = kThreads,
+          .shared_bytes = kSharedBytes,
+          .cluster = kCluster},
+         conv_product_hopper<Result, kCluster>, job,
+         make_image_map(p.source, p.n, p.height, p.width, p.depth, kPixels / kCluster),
+         make_tensor_map(p.weight, 1, p.columns, 9 * p.depth, 9 * p.depth, kChannels));
 }
 
 }  // namespace
@@ -254,14 +288,10 @@ void conv_hopper_product(Context& ctx, const ConvProduct& p) {
           .total = 0,
           .chunks = p.depth / kDepth};
   job.total = static_cast<int>((pixels + kPixels - 1) / kPixels) * job.channel_tiles;
-  const int blocks = std::min(job.total, ctx.cuda_state().multiprocessors);
-  launch(ctx,
-         {.name = "conv_product_hopper",
-          .grid = {static_cast<unsigned>(blocks)},
-          .block = kThreads,
-          .shared_bytes = kSharedBytes},
-         conv_product_hopper<Result>, job, make_image_map(p.source, p.n, p.height, p.width, p.depth, kPixels),
-         make_tensor_map(p.weight, 1, p.columns, 9 * p.depth, 9 * p.depth, kChannels));
+  if (job.channel_tiles % 2 == 0)
+    launch_product<Result, 2>(ctx, job);
+  else
+    launch_product<Result, 1>(ctx, job);
 }
 
 template void conv_hopper_product<Bf16Bits>(Context&, const ConvProduct&);
