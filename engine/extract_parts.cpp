@@ -83,6 +83,11 @@ ExtractParts::ExtractParts(const std::string& folder, const std::string& key) : 
 }
 
 ExtractParts::~ExtractParts() {
+  try {
+    flush();
+  } catch (const std::exception&) {  // the failure that ends the run is told elsewhere
+  }
+  if (places_.empty()) remove();
   ::close(lock_);
 }
 

@@ -35,7 +35,7 @@ class ExtractParts {
  public:
   // Makes the folder and takes hold of it. Error(kRunFailed) where another process has it, or the disk refuses.
   ExtractParts(const std::string& folder, const std::string& key);
-  ~ExtractParts();
+  ~ExtractParts();  // flushes, as far as the disk lets it; takes the folder away where there is nothing in it
   ExtractParts(const ExtractParts&) = delete;
   ExtractParts& operator=(const ExtractParts&) = delete;
 
@@ -53,7 +53,7 @@ class ExtractParts {
   // does not grow with the file. Flushes first.
   void join(const std::vector<std::string>& checksums, const std::string& offset_name,
             const std::map<std::string, std::string>& metadata, const std::string& path);
-  // The parts are not needed any more: takes the folder away.
+  // The parts are not needed any more: takes the folder away. The last call.
   void remove();
 
  private:

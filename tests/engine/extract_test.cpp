@@ -217,6 +217,7 @@ TEST(ExtractCommand, BadInputsAreOneLineEach) {
       refused(emer_extract({folder / "music", "--what", "vggish", "--out", out, "--weights", folder / "no"}),
               3, "cannot read"));
   EXPECT_FALSE(std::filesystem::exists(out));
+  EXPECT_FALSE(std::filesystem::exists(out + ".parts"));
 
   const Finished some =
       emer_extract({folder / "music", folder / "song.mp3", "--what", "logmel", "--out", out});
