@@ -3,10 +3,8 @@
 #include <utility>
 
 #include "core/check.h"
-#include "core/file.h"
-#include "core/npy.h"
 #include "core/safetensors.h"
-#include "data/archive.h"
+#include "data/vggish_weights.h"
 #include "engine/conv_tuner.h"
 #include "engine/model.h"
 
@@ -34,28 +32,6 @@ VggishConfig config_for(Context& ctx, const SafetensorsFile& weights, bool tune,
   if (note) tuning.note = note;
   config.kernels = tune_conv_kernels(ctx, config, tuning);
   return config;
-}
-
-struct PcaParameters {
-  std::vector<float> matrix, mean;
-};
-
-PcaParameters read_pca(const std::string& path, int width) {
-  constexpr const char *kMatrix = "pca_eigen_vectors", *kMean = "pca_means";
-  std::string bytes = read_file(path);
-  if (!bytes.starts_with("PK")) {
-    const SafetensorsFile file = SafetensorsFile::parse(std::move(bytes), path);
-    return {file.read<float>(kMatrix, {width, width}), file.read<float>(kMean)};
-  }
-  const FileTree archive = FileTree::parse_archive(std::move(bytes), path);
-  const auto read = [&](const std::string& name) {
-    const std::string member = name + ".npy";
-    if (!archive.contains(member)) fail_input("{}: there is no array {}", path, name);
-    const NpyContent content = parse_npy(archive.read(member), archive.name_of(member));
-    if (content.ragged) fail_input("{}: {} is no plain array", path, name);
-    return std::vector<float>(content.dense.values.begin(), content.dense.values.end());
-  };
-  return {read(kMatrix), read(kMean)};
 }
 
 }  // namespace
@@ -87,11 +63,9 @@ const float* PatchVectors::vectors(Context& ctx, std::int64_t count, const float
 
 PatchQuantiser::PatchQuantiser(Context& ctx, const std::string& path, int width, PcaRounding rounding)
     : width_(width), rounding_(rounding) {
-  const PcaParameters parameters = read_pca(path, width);
-  const auto side = static_cast<std::size_t>(width);
-  if (parameters.matrix.size() != side * side || parameters.mean.size() != side)
-    fail_input("{}: {} and {} values of pca_eigen_vectors and pca_means; vectors of {} need {} and {}", path,
-               parameters.matrix.size(), parameters.mean.size(), width, side * side, side);
+  const PcaParameters parameters = read_pca_parameters(path);
+  if (parameters.width != width)
+    fail_input("{}: pca_eigen_vectors are for vectors of {}; these have {}", path, parameters.width, width);
   matrix_ = Tensor<float>(ctx, {width, width}, parameters.matrix);
   mean_ = Tensor<float>(ctx, {width}, parameters.mean);
 }
