@@ -41,7 +41,7 @@ VggishConfig vggish_config(const VggishOptions& options) {
   if (options.kernel == VggishKernel::kTune)
     config.kernels = options.tuned;
   else
-    config.kernels.fill(static_cast<ConvKernel>(options.kernel));
+    config.kernels = vggish_kernels(static_cast<ConvKernel>(options.kernel));
   return config;
 }
 

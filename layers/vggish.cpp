@@ -38,6 +38,13 @@ ConvLayers<Real> make_conv_layers(Context& ctx, const VggishConfig& config) {
 
 }  // namespace
 
+std::array<ConvKernel, 6> vggish_kernels(ConvKernel kernel) {
+  std::array<ConvKernel, 6> kernels;
+  kernels.fill(kernel);
+  kernels[0] = ConvKernel::kPlain;
+  return kernels;
+}
+
 VggishMemory vggish_memory(const VggishConfig& config, std::int64_t size, std::int64_t conv_size) {
   VggishMemory memory;
   memory.of_batch = size * (feature_count(config) + config.dense[0] + config.dense[1] + config.dense[2]);

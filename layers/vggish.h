@@ -31,6 +31,9 @@ struct VggishConfig {
                                        ConvKernel::kAuto, ConvKernel::kAuto, ConvKernel::kAuto};
 };
 
+// For VggishConfig::kernels: `kernel` for all but the first block, which keeps kPlain's kernels for one input channel.
+std::array<ConvKernel, 6> vggish_kernels(ConvKernel kernel);
+
 // Bytes of activations from forward to backward: for each patch of the batch, and more for each patch of one piece.
 // `size`: of one number; `conv_size`: of one between the convolutions, 2 where CUDA keeps them in bfloat16. At the
 // default widths in float 82,432 and 1,462,272: a batch of 512 songs of 31 patches keeps 1.3 GB, and 0.75 GB with pieces

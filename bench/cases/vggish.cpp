@@ -153,7 +153,7 @@ Case vggish(Size size, int n, bool train, const VggishConfig& config = {}) {
 // precisions.
 Case vggish_by(ConvKernel kernel, Size size, int n, bool train, VggishConfig config = {}) {
   Case one = vggish(size, n, train, config);
-  config.kernels.fill(kernel);
+  config.kernels = vggish_kernels(kernel);
   one.name = fmt::format("{}_{}_{}", one.group, name_of(kernel), n);
   one.group = "vggish_kernels";
   one.description += fmt::format(", kernel {}", name_of(kernel));
