@@ -1,8 +1,9 @@
 // engine/audio_features.h - many sound clips to log-mel patches, VGGish vectors or post-processed vectors.
 //
 // Threads read, decode and resample several clips at once (engine/clip_waveforms.h); the calling thread computes
-// everything behind that on the context's device, clip by clip, and hands the results out in the order of the clips. Memory is bounded by the files being decoded and about half a gigabyte of waveforms that
-// wait; results are the same for any number of threads.
+// everything behind that on the context's device, clip by clip, and hands the results out in the order of the clips.
+// Memory is bounded by the files being decoded and about half a gigabyte of waveforms that wait; results are the same
+// for any number of threads.
 // A clip that fails (unreadable, damaged beyond use, shorter than one patch of 0.975 s) is handed out with its reason
 // and stops nothing. Wrong options, unreadable weights and device failures throw, before the first clip where possible.
 #pragma once

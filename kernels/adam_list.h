@@ -9,8 +9,8 @@ namespace emer {
 // One trainable array and its state, all of `count` elements in the memory of one device, none aliasing another.
 template <class Real>
 struct AdamArray {
-  std::int64_t count = 0;  // >= 0
-  bool decay = false;      // weight decay applies
+  std::int64_t count = 0;   // >= 0
+  bool decay = false;       // weight decay applies
   float rate_scale = 1.0f;  // multiplies the learning rate
   Real* gradient = nullptr;
   Real* value = nullptr;

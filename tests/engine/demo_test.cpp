@@ -27,9 +27,9 @@ TEST(Demo, GoesFromSoundToRetrieval) {
 
   const auto train =
       emer_run({"train", test::source_folder() + "/configs/demo.yaml", "--run", run, "--set",
-                "data.path=" + songs, "train.epochs=2", "train.schedule.warmup_epochs=0", "train.batch_size=14", "train.random_patches=2",
-                "model.vggish.channels=[2, 2, 2, 2, 2, 2]", "model.vggish.dense=[4, 4, 4]",
-                "model.embedding_dim=4", "model.gru.hidden=4"});
+                "data.path=" + songs, "train.epochs=2", "train.schedule.warmup_epochs=0",
+                "train.batch_size=14", "train.random_patches=2", "model.vggish.channels=[2, 2, 2, 2, 2, 2]",
+                "model.vggish.dense=[4, 4, 4]", "model.embedding_dim=4", "model.gru.hidden=4"});
   ASSERT_EQ(train.code, 0) << train.err;
 
   const auto search = emer_run({"search", run, "--emotion", "0.6,-0.5;0.2,0.0;-0.4,0.6", "--top", "3"});

@@ -91,8 +91,8 @@ inline std::string small_patch_data(const TemporaryFolder& folder) {
 
 // For small_config() over patches: a conv encoder that trains in a blink.
 inline std::vector<std::string> small_vggish(const std::string& kind, std::vector<std::string> more = {}) {
-  more.insert(more.begin(),
-              {"model.music.kind=" + kind, "model.vggish={channels: [3, 4, 3, 4, 3, 4], dense: [16, 12, 6]}"});
+  more.insert(more.begin(), {"model.music.kind=" + kind,
+                             "model.vggish={channels: [3, 4, 3, 4, 3, 4], dense: [16, 12, 6]}"});
   return more;
 }
 
