@@ -9,6 +9,15 @@
 #include "engine/checkpoint.h"
 
 namespace emer {
+namespace {
+
+// Keys of the model that say how it is computed, not what: a checkpoint may meet a smaller machine, or another GPU than
+// the one it was trained on.
+bool is_how_not_what(const std::string& text) {
+  return text.rfind("model.vggish.piece=", 0) == 0 || text.rfind("model.vggish.kernel=", 0) == 0;
+}
+
+}  // namespace
 
 std::string find_checkpoint(const std::string& checkpoint_or_run) {
   if (is_complete_checkpoint(checkpoint_or_run)) return checkpoint_or_run;
@@ -26,12 +35,15 @@ std::string find_checkpoint(const std::string& checkpoint_or_run) {
 
 Session open_session(const std::string& checkpoint_or_run, const std::vector<std::string>& overrides,
                      const std::string& data_path) {
-  for (const std::string& text : overrides)
+  for (const std::string& text : overrides) {
+    if (is_how_not_what(text)) continue;
     for (const char* fixed : {"model", "loss", "train", "data", "compat"})
       if (text.rfind(std::string(fixed) + ".", 0) == 0 || text.rfind(std::string(fixed) + "=", 0) == 0)
         fail_usage(
-            "--set {}: the checkpoint decides the {} section; only eval, device and threads can be set", text,
-            fixed);
+            "--set {}: the checkpoint decides the {} section; only eval, device, threads, "
+            "model.vggish.piece and model.vggish.kernel can be set",
+            text, fixed);
+  }
   Session session;
   session.checkpoint = find_checkpoint(checkpoint_or_run);
   session.config = load_config(session.checkpoint + "/config.yaml");

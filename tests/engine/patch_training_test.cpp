@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "engine/baselines.h"
+#include "engine/encode.h"
 #include "engine/gather.h"
 #include "engine/search.h"
 #include "engine/session.h"
@@ -84,6 +85,21 @@ TEST_P(PatchTraining, PiecesGiveWhatTheWholeGives) {
   };
   // Sums of some ten thousand products in another order, over six steps.
   EXPECT_TRUE(test::near_relative(losses("pieces", "3"), losses("whole", "0"), 1e-5));
+}
+
+TEST_P(PatchTraining, ACheckpointIsEvaluatedInPiecesOfAnySize) {
+  train({.config = config({"train.epochs=1", "model.vggish.piece=0", "model.vggish.kernel=hopper"}),
+         .run_folder = folder_ / "run"});
+  const auto embeddings = [&](const std::vector<std::string>& overrides) {
+    Session session = open_session(folder_ / "run", overrides);
+    return encode_rows(*session.context, *session.model, session.data.dataset, session.data.train, 8)
+        .music_embedding;
+  };
+  // Sums of some hundred products in another order.
+  EXPECT_TRUE(test::near_relative(embeddings({"model.vggish.piece=1", "model.vggish.kernel=plain"}),
+                                  embeddings({}), 1e-5));
+  EXPECT_TRUE(test::refuses(ErrorKind::kUsage, {"model.vggish.dense", "the checkpoint decides"},
+                            [&] { embeddings({"model.vggish.dense=[8, 8, 8]"}); }));
 }
 
 TEST_P(PatchTraining, AFrozenConvEncoderStaysAsItStarted) {
