@@ -111,8 +111,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "Examples:\n"
-      "  emer train configs/deam.yaml --run runs/deam --set train.epochs=200\n"
-      "  emer train configs/deam.yaml --run runs/deam --resume\n"
+      "  emer train configs/deam_opensmile.yaml --run runs/deam --set train.epochs=200\n"
+      "  emer train configs/deam_opensmile.yaml --run runs/deam --resume\n"
       "  emer evaluate runs/deam --json\n"
       "  emer info --config-reference\n"
       "Exit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 3 unreadable input, 4 device "

@@ -73,8 +73,9 @@ void register_train(CLI::App& app) {
   command->add_option("--schedule", options->schedule, "JSON batches instead of shuffling");
   command->footer(
       "Examples:\n"
-      "  emer train configs/deam.yaml --run runs/deam --set train.epochs=200 --set train.seed=2\n"
-      "  emer train configs/deam.yaml --run runs/deam --set train.epochs=200 --set train.seed=2 --resume");
+      "  emer train configs/deam_opensmile.yaml --run runs/deam --set train.epochs=200 --set train.seed=2\n"
+      "  emer train configs/deam_opensmile.yaml --run runs/deam --set train.epochs=200 --set train.seed=2 "
+      "--resume");
   command->callback([options] { run_train(*options); });
 }
 

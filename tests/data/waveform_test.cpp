@@ -109,8 +109,8 @@ TEST(Resample, Resampy022IsReproduced) {
 }
 
 // A tone below both Nyquist frequencies comes out as the same tone, except where the filter reaches over the ends.
-// soxr's very high quality keeps 28 bits (1e-8); kaiser_best's table is interpolated linearly: 1e-4 is allowed, as its
-// steps of int(512 ratio) alone stretch the filter by up to half a per cent.
+// soxr's very high quality keeps 28 bits (1e-8); kaiser_best's steps of int(512 ratio) stretch the filter by up to half a
+// per cent, its gain likewise: of amplitude 0.5, 2.5e-3, twice that is allowed.
 TEST(Resample, KeepsATone) {
   for (const int rate : {8000, 22050, 32000, 44100, 48000, 96000}) {
     const auto tone = [](int at, double i) {

@@ -35,8 +35,8 @@ TEST(PcaQuantise, ByHand) {
             (std::vector<std::uint8_t>{0, 64, 128, 128, 255, 255, 128, 64}));
 }
 
-TEST(PcaQuantise, HalvesGoToEvenLevels) {
-  // y = x: level k + 1/2 at (k + 1/2) / 63.75 - 2; at y = 0 it is 127.5 exactly, at y = 1.2, 204 exactly.
+// y = x. 127.5, at y = 0, is the only half between levels that a float gives exactly.
+TEST(PcaQuantise, TheHalfGoesToTheEvenLevel) {
   EXPECT_EQ(quantised({0.0f, 1.0f}, {1}, {0}, PcaRounding::kNearest), (std::vector<std::uint8_t>{128, 191}));
   EXPECT_EQ(quantised({0.0f, 1.0f}, {1}, {0}, PcaRounding::kTruncate), (std::vector<std::uint8_t>{127, 191}));
 }
