@@ -37,12 +37,12 @@ CutFrames cut_frames(std::int64_t frames, int rate, const ClipRange& range) {
   const std::int64_t asked = range.seconds ? start + milliseconds(*range.seconds, "a clip's length") : whole;
   const std::int64_t end = std::min(asked, whole);
   if (asked <= start && range.seconds) fail_usage("a clip's length of {} s is not one", *range.seconds);
-  if (end <= start && !range.pad)
-    fail_input("the clip starts at {} s, but the sound ends at {:.3f} s", range.start_seconds,
-               static_cast<double>(frames) / rate);
   CutFrames cut;
   cut.first = std::min(frame_at(start), frames);
   cut.last = std::clamp(frame_at(end), cut.first, frames);
+  if (cut.first == cut.last)  // padding too: silence alone is no music
+    fail_input("the clip starts at {} s, but the sound ends at {:.3f} s", range.start_seconds,
+               static_cast<double>(frames) / rate);
   const std::int64_t size = frame_at(range.pad ? asked : end) - frame_at(start);
   cut.silence = size - (cut.last - cut.first);
   return cut;

@@ -78,9 +78,9 @@ ClipWaveform ClipWaveforms::read(const AudioClip& clip) {
       fail_input("{}: {}", name, error.what());
     }
     if (static_cast<std::int64_t>(result.samples.size()) < options_.least_samples)
-      fail_input("{}: {:.3f} s of sound, but {:.3f} s are needed", name,
-                 static_cast<double>(result.samples.size()) / kWaveformRate,
-                 static_cast<double>(options_.least_samples) / kWaveformRate);
+      fail_input("{}: {:.3f} s of sound ({} samples at 16 kHz), but {:.3f} s ({}) are needed", name,
+                 static_cast<double>(result.samples.size()) / kWaveformRate, result.samples.size(),
+                 static_cast<double>(options_.least_samples) / kWaveformRate, options_.least_samples);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kInput) throw;
     result.failure = error.what();

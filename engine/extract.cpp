@@ -30,7 +30,8 @@ constexpr std::array<const char*, 24> kExtensions = {
 
 bool is_sound(const std::string& file) {
   const std::size_t dot = file.rfind('.');
-  if (dot == std::string::npos) return false;
+  // "._song.mp3" is what macOS packs beside song.mp3: attributes, no sound.
+  if (dot == std::string::npos || file.compare(file.rfind('/') + 1, 2, "._") == 0) return false;
   std::string extension = file.substr(dot + 1);
   for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();

@@ -26,12 +26,13 @@ struct Collected {
   std::string first_failure;
 };
 
-// So that gigabytes of patches need not be moved as they grow; for clips of unknown length, nothing.
+// So that gigabytes of patches need not be moved as they grow. Unpadded clips may be far shorter than their range:
+// for them, nothing.
 std::size_t expected_values(const std::vector<AudioClip>& clips) {
   constexpr double kLongest = 3600;  // beyond an hour a clip's range says little about its sound
   std::int64_t patches = 0;
   for (const AudioClip& clip : clips) {
-    if (!clip.range.seconds || !(*clip.range.seconds <= kLongest)) return 0;
+    if (!clip.range.pad || !clip.range.seconds || !(*clip.range.seconds <= kLongest)) return 0;
     patches += log_mel_patches(static_cast<std::int64_t>(*clip.range.seconds * kLogMelRate));
   }
   return static_cast<std::size_t>(patches * kLogMelPatchSize);

@@ -5,11 +5,9 @@
 
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 
 #include "core/check.h"
 #include "core/context.h"
-#include "core/file.h"
 #include "data/archive.h"
 #include "data/published.h"
 #include "data/song_files.h"
@@ -120,8 +118,7 @@ void write_with_audio(ImportResult result, const AudioChoice& choice, const Outp
 void write_with_clips(ImportResult result, const std::vector<AudioClip>& clips, const AudioChoice& choice,
                       const Output& output) {
   // What can fail is to fail before the work.
-  if (const auto folder = std::filesystem::path(output.path).parent_path(); !folder.empty())
-    make_folders(folder.string());
+  check_target(output.path, output.shard_songs > 0);
 
   Context ctx(choose_device(choice.device));
   const bool terminal = isatty(STDERR_FILENO) == 1;

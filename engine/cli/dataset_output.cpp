@@ -1,11 +1,15 @@
 #include "engine/cli/dataset_output.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <limits>
 
+#include "core/check.h"
 #include "core/file.h"
 
 namespace emer::cli {
@@ -17,6 +21,19 @@ void add_shard_option(CLI::App& command, std::int64_t& shard_songs) {
           "split into NAME-00001-of-00004.safetensors, ... of at most so many songs; 0 writes one file")
       ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
+}
+
+void check_target(const std::string& path, bool is_stem) {
+  const std::filesystem::path target(path);
+  if (target.filename().empty()) fail_usage("--out '{}': a file name is needed", path);
+  std::error_code ignored;
+  if (!is_stem && std::filesystem::is_directory(target, ignored))
+    fail_usage("--out {}: it is a folder; name a file in it", path);
+  const std::string folder = target.parent_path().string();
+  if (!folder.empty()) make_folders(folder);
+  const std::string place = folder.empty() ? "." : folder;
+  if (::access(place.c_str(), W_OK) != 0)
+    fail(ErrorKind::kRunFailed, "cannot write into {}: {}", place, std::strerror(errno));
 }
 
 void write_dataset(const Dataset& d, const std::string& path, std::int64_t shard_songs,

@@ -7,17 +7,16 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
 
 #include "core/check.h"
 #include "core/device.h"
-#include "core/file.h"
 #include "core/parallel.h"
 #include "data/pcm_cache.h"
 #include "engine/cli/commands.h"
+#include "engine/cli/dataset_output.h"
 #include "engine/extract.h"
 
 namespace emer::cli {
@@ -41,8 +40,8 @@ const std::map<std::string, Precision> kPrecisions = {
 
 struct Options {
   std::vector<std::string> inputs;
-  std::string what, out, weights, checkpoint, precision, pca, rounding = "truncate", resampler = "soxr",
-                                                              device = "auto", cache;
+  std::string what, out, weights, checkpoint, precision, pca, rounding, resampler = "soxr", device = "auto",
+                                                                        cache;
   double start = 0.0;
   std::optional<double> seconds;
   bool pad = false, no_cache = false, tune = false;
@@ -87,7 +86,7 @@ ExtractRequest request_of(const Options& options) {
   features.resampler = options.resampler == "soxr" ? Resampler::kSoxr : Resampler::kResampy022;
   features.weights = options.weights;
   features.pca = options.pca;
-  features.rounding = options.rounding == "truncate" ? PcaRounding::kTruncate : PcaRounding::kNearest;
+  features.rounding = options.rounding == "nearest" ? PcaRounding::kNearest : PcaRounding::kTruncate;
   if (!options.no_cache)
     features.cache_folder = options.cache.empty() ? default_cache_folder() : options.cache;
   features.tune = options.tune;
@@ -107,8 +106,10 @@ ExtractRequest request_of(const Options& options) {
       if (given) fail_usage("{} has no use with --what {}", name, options.what);
   if (features.output != AudioOutput::kLogMel && options.weights.empty())
     fail_usage("--what {} needs --weights: VGGish's, as emer convert vggish writes them", options.what);
-  if (features.output != AudioOutput::kPca && !options.pca.empty())
-    fail_usage("--pca has no use with --what {}", options.what);
+  if (features.output != AudioOutput::kPca)
+    for (const auto& [given, name] :
+         {std::pair{!options.pca.empty(), "--pca"}, std::pair{!options.rounding.empty(), "--pca-rounding"}})
+      if (given) fail_usage("{} has no use with --what {}", name, options.what);
   if (features.output == AudioOutput::kPca && options.pca.empty())
     fail_usage("--what pca needs --pca: VGGish's vggish_pca_params.npz");
   return request;
@@ -131,8 +132,7 @@ void run_extract(const Options& options) {
   ExtractRequest request = request_of(options);
   Context ctx(choose_device(options.device));
   if (!options.precision.empty()) ctx.set_precision(kPrecisions.at(options.precision));
-  const std::string folder = std::filesystem::path(options.out).parent_path().string();
-  if (!folder.empty()) make_folders(folder);
+  check_target(options.out);
   ProgressLine line;
   request.should_stop = [] { return stop_requested != 0; };
   request.progress = [&](const ExtractProgress& progress) { line.show(progress); };
@@ -179,9 +179,8 @@ void register_extract(CLI::App& app) {
                       "the post-processing's parameters (.npz or safetensors), for pca");
   command
       ->add_option("--pca-rounding", options->rounding,
-                   "truncate, as the TensorFlow code does, or nearest, as the PyTorch port")
-      ->check(CLI::IsMember({"truncate", "nearest"}))
-      ->capture_default_str();
+                   "truncate, as the TensorFlow code does (default), or nearest, as the PyTorch port")
+      ->check(CLI::IsMember({"truncate", "nearest"}));
   command->add_option("--start", options->start, "use each file from here, in seconds")
       ->capture_default_str();
   command->add_option("--seconds", options->seconds, "use so many seconds (default: to the end)");
@@ -201,10 +200,10 @@ void register_extract(CLI::App& app) {
   command->add_flag("--tune", options->tune,
                     "find the fastest convolution kernels first, for vggish and pca on CUDA");
   command->add_option("--threads", options->threads, "CPU threads; 0: all")->check(CLI::Range(0, 1024));
-  command->add_option(
+  CLI::Option* cache = command->add_option(
       "--cache", options->cache,
       "folder that keeps decoded sound (default $EMER_CACHE, $XDG_CACHE_HOME/emer or ~/.cache/emer)");
-  command->add_flag("--no-cache", options->no_cache, "decode every time");
+  command->add_flag("--no-cache", options->no_cache, "decode every time")->excludes(cache);
   command->footer(
       "Examples:\n"
       "  emer extract music/ --what logmel --out music.safetensors\n"

@@ -50,6 +50,7 @@ void register_synth(CLI::App& app) {
     const SyntheticConfig& config = options->config;
     if (options->audio.empty())
       return write_dataset(make_synthetic(config), options->out, options->shard_songs);
+    check_target(options->out, options->shard_songs > 0);
     Context ctx;
     const SyntheticAudioConfig of_audio{
         .songs = config.songs, .seed = config.seed, .seconds = options->seconds};

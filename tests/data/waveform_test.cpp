@@ -45,12 +45,14 @@ TEST(Waveform, CutsByWholeMilliseconds) {
   expect_cut(cut_frames(kFrames, 44100, clip(15, 40, true)), {661500, 44100 * 45, 441000});  // … or silence
   // 45.0005 s are 45,001 ms (halves to even would be 45,000 of 45,000.5): the last one is not whole.
   expect_cut(cut_frames(44100 * 45 + 30, 44100, clip(15, {})), {661500, 44100 * 45 + 30, 14});
-  expect_cut(cut_frames(16000, 16000, clip(2, 1, true)), {16000, 16000, 16000});
+  expect_cut(cut_frames(16000, 16000, clip(0.999, 1, true)), {15984, 16000, 15984});
 }
 
 TEST(Waveform, RefusesRangesThatAreNone) {
   EXPECT_TRUE(refuses(ErrorKind::kInput, {"starts at 2 s, but the sound ends at 1.000 s"},
                       [] { cut_frames(16000, 16000, clip(2, 1)); }));
+  EXPECT_TRUE(refuses(ErrorKind::kInput, {"starts at 1 s, but the sound ends at 1.000 s"},
+                      [] { cut_frames(16000, 16000, clip(1, 30, true)); }));  // not a patch of silence
   EXPECT_TRUE(refuses(ErrorKind::kInput, {"no sound"}, [] { cut_frames(0, 16000, {}); }));
   EXPECT_TRUE(refuses(ErrorKind::kUsage, {"start of -1"}, [] { cut_frames(16000, 16000, clip(-1, 1)); }));
   EXPECT_TRUE(refuses(ErrorKind::kUsage, {"start of nan"}, [] { cut_frames(16000, 16000, clip(NAN, 1)); }));

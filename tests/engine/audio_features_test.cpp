@@ -89,7 +89,9 @@ TEST(AudioFeatures, KeepsTheOrderAndNamesWhatFails) {
   EXPECT_TRUE(contains(one.clips[3].failure, "text.mp3: not a sound file"));
   EXPECT_TRUE(contains(one.clips[5].failure, "cannot read gone.wav"));
   EXPECT_EQ(one.clips[5].checksum, "");
-  EXPECT_TRUE(contains(one.clips[7].failure, "short.wav: 0.970 s of sound, but 0.975 s are needed"));
+  EXPECT_TRUE(
+      contains(one.clips[7].failure,
+               "short.wav: 0.970 s of sound (15520 samples at 16 kHz), but 0.975 s (15600) are needed"));
   EXPECT_TRUE(
       contains(one.clips[8].failure, "late.wav: the clip starts at 3 s, but the sound ends at 2.000 s"));
   const AudioFeatures many = collect_audio_features(ctx, clips, {.threads = 5});

@@ -45,6 +45,7 @@ void write_music(const TemporaryFolder& folder) {
   folder.write("music/c.wav", tone_wav(300, 1.0));  // a copy of a
   folder.write("music/deep/d.wav", tone_wav(600, 3.0));
   folder.write("music/notes.txt", "no sound");
+  folder.write("music/deep/._d.wav", "what macOS keeps beside d.wav");
 }
 
 ExtractRequest request_of(const TemporaryFolder& folder, const std::string& out = "out.safetensors") {
@@ -216,8 +217,21 @@ TEST(ExtractCommand, BadInputsAreOneLineEach) {
   EXPECT_TRUE(
       refused(emer_extract({folder / "music", "--what", "vggish", "--out", out, "--weights", folder / "no"}),
               3, "cannot read"));
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = {folder / "music", "--what", "logmel", "--out", out};
+    words.insert(words.end(), more.begin(), more.end());
+    return emer_extract(words);
+  };
+  EXPECT_TRUE(refused(with({"--cache", folder / "cache", "--no-cache"}), 2, "excludes --no-cache"));
+  EXPECT_TRUE(
+      refused(with({"--pca-rounding", "nearest"}), 2, "--pca-rounding has no use with --what logmel"));
   EXPECT_FALSE(std::filesystem::exists(out));
   EXPECT_FALSE(std::filesystem::exists(out + ".parts"));
+  const std::string texts = folder / "texts";
+  EXPECT_TRUE(
+      refused(emer_extract({folder / "music", "--what", "logmel", "--out", texts}), 2, "it is a folder"));
+  EXPECT_FALSE(std::filesystem::exists(texts + ".parts"));
+  EXPECT_TRUE(refused(emer_extract({folder / "music", "--what", "logmel", "--out", ""}), 2, "a file name"));
 
   const Finished some =
       emer_extract({folder / "music", folder / "song.mp3", "--what", "logmel", "--out", out});

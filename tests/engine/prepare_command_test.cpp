@@ -151,6 +151,7 @@ TEST(PreparePmemo, TakesOneArchiveAndGoesToTheEndOfEachChorus) {
   ASSERT_EQ(run.exit_code, 0) << run.err;
   EXPECT_TRUE(contains(run.out, "kept 2 songs, dropped 3\n"));
   EXPECT_TRUE(contains(run.out, "dropped 1 song: sound but no ratings (ids 9)\n"));
+  EXPECT_EQ(run.out.find("SHA-256"), run.out.rfind("SHA-256")) << run.out;  // said once, asked twice
   const Dataset d = load_dataset(folder / "p.safetensors");
   EXPECT_EQ(d.song_id, (Ids{1, 5}));
   // 15 s: 1 + floor((240,000 - 15,600) / 15,360) = 15; 9.5 s: 1 + floor((152,000 - 15,600) / 15,360) = 9.
@@ -276,6 +277,10 @@ TEST_F(PrepareEmomusic, BadInputIsOneLineAndNoFile) {
   refuse(folder_.write("none.zip", test::zip_bytes({{"readme.txt", "x"}})), 3,
          "no sound named after song ids");
   refuse(folder_ / "nowhere", 3, "no such folder");
+  EXPECT_TRUE(
+      refused(run_emer(folder_, fmt::format("prepare emomusic --annotations {} --audio {} --out {}",
+                                            folder_ / "annotations", folder_ / "clips", folder_ / "clips")),
+              2, "it is a folder"));
   for (const int id : {2, 3, 4}) folder_.write(fmt::format("bad/{}.mp3", id), "x");
   const auto all = prepare(folder_ / "bad");
   EXPECT_TRUE(refused(all, 3, "none of 3 songs has sound that can be used"));
