@@ -31,8 +31,9 @@ Precision context_precision(const std::string& precision) {
 const std::vector<Case>& cases() {
   static const std::vector<Case> all = [] {
     std::vector<Case> list;
-    for (const auto& group : {ceiling_cases(), kl_cases(), cca_cases(), gru_cases(), dense_cases(),
-                              log_mel_cases(), rank_cases(), step_cases(), decode_cases(), vggish_cases()})
+    for (const auto& group :
+         {ceiling_cases(), kl_cases(), cca_cases(), gru_cases(), dense_cases(), log_mel_cases(), rank_cases(),
+          step_cases(), decode_cases(), vggish_cases(), vggish_pcm_cases()})
       list.insert(list.end(), group.begin(), group.end());
     return list;
   }();

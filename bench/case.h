@@ -70,5 +70,6 @@ std::vector<Case> rank_cases();
 std::vector<Case> step_cases();
 std::vector<Case> decode_cases();
 std::vector<Case> vggish_cases();
+std::vector<Case> vggish_pcm_cases();
 
 }  // namespace emer::bench

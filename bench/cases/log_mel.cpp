@@ -1,11 +1,10 @@
 // The front end: 16-bit sound on the device to log-mel patches.
 #include <fmt/core.h>
 
-#include <array>
 #include <cmath>
-#include <span>
 
 #include "bench/case.h"
+#include "bench/cases/log_mel_loops.h"
 #include "bench/values.h"
 #include "core/tensor.h"
 #include "kernels/log_mel.h"
@@ -14,18 +13,6 @@ namespace emer::bench {
 
 namespace {
 
-constexpr double kPi = 3.14159265358979323846;
-
-// Noise and a tone, from whole numbers: cheap enough for hours of sound.
-std::int16_t sample_at(std::int64_t i) {
-  std::uint64_t x = static_cast<std::uint64_t>(i) * 0x9E3779B97F4A7C15u;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-  const auto noise = static_cast<int>(x >> 52) - 2048;
-  const auto tone = static_cast<int>(i * (1200 + i / 480000 % 7 * 400) % 32768) - 16384;
-  return static_cast<std::int16_t>(noise + tone / 2);
-}
-
 class LogMelCase final : public Prepared {
  public:
   LogMelCase(Context& ctx, std::int64_t clips, std::int64_t length) : ctx_(ctx), count_(clips * length) {
@@ -33,7 +20,7 @@ class LogMelCase final : public Prepared {
     for (std::int64_t clip = 0; clip <= clips; ++clip) offsets.push_back(clip * length);
     starts_ = log_mel_starts(offsets);
     patches_ = static_cast<std::int64_t>(starts_.size());
-    samples_ = uploaded<std::int16_t>(ctx, {count_}, sample_at);
+    samples_ = uploaded<std::int16_t>(ctx, {count_}, pcm_sample_at);
     first_sample_.resize(ctx, {patches_});
     first_sample_.from_host(ctx, starts_);
     out_.resize(ctx, {patches_, kLogMelFrames, kLogMelBands});
@@ -48,8 +35,8 @@ class LogMelCase final : public Prepared {
     const std::int64_t frames = patches_ * kLogMelFrames, checked = std::min<std::int64_t>(frames, 48);
     for (std::int64_t c = 0; c < checked; ++c) {
       const std::int64_t frame = checked == 1 ? 0 : c * (frames - 1) / (checked - 1);
-      const std::vector<double> want = loops(starts_[static_cast<std::size_t>(frame / kLogMelFrames)] +
-                                             frame % kLogMelFrames * kLogMelHop);
+      const std::vector<double> want = log_mel_frame_loops(
+          starts_[static_cast<std::size_t>(frame / kLogMelFrames)] + frame % kLogMelFrames * kLogMelHop);
       const auto got = read_back(ctx_, out_.data() + frame * kLogMelBands, kLogMelBands);
       double worst = 0.0;
       for (std::size_t i = 0; i < want.size(); ++i) {
@@ -73,39 +60,13 @@ class LogMelCase final : public Prepared {
                                         .first_sample = first_sample_.data(),
                                         .out = out_.data()});
   }
-  // A frame: window, a real transform of 512 points (2.5 n log2 n), 235 magnitudes, 461 weights.
-  double flops() const override {
-    return static_cast<double>(patches_ * kLogMelFrames) * (400.0 + 2.5 * 512 * 9 + 4 * 235 + 2 * 461);
-  }
+  double flops() const override { return log_mel_flops(patches_); }
   double bytes() const override {
     return 2.0 * static_cast<double>(count_) + 4.0 * kLogMelPatchSize * static_cast<double>(patches_);
   }
   std::string note() const override { return fmt::format("{} patches of 0.96 s", patches_); }
 
  private:
-  static std::vector<double> loops(std::int64_t first) {
-    std::array<double, 512> cosine;
-    for (std::size_t i = 0; i < 512; ++i) cosine[i] = std::cos(2.0 * kPi * static_cast<double>(i) / 512.0);
-    const auto mel = [](double hertz) { return 1127.0 * std::log(1.0 + hertz / 700.0); };
-    const double step = (mel(7500.0) - mel(125.0)) / 65.0;
-    std::vector<double> bands(64, 0.0);
-    for (std::size_t bin = 1; bin < 257; ++bin) {
-      double re = 0.0, im = 0.0;
-      for (std::size_t k = 0; k < 400; ++k) {
-        const double x = sample_at(first + static_cast<std::int64_t>(k)) / 32768.0 *
-                         (0.5 - 0.5 * std::cos(2.0 * kPi * static_cast<double>(k) / 400.0));
-        re += x * cosine[bin * k % 512];
-        im += x * cosine[(bin * k + 128) % 512];
-      }
-      const double place = (mel(31.25 * static_cast<double>(bin)) - mel(125.0)) / step;
-      for (std::size_t band = 0; band < 64; ++band)
-        bands[band] +=
-            std::hypot(re, im) * std::max(0.0, 1.0 - std::abs(place - static_cast<double>(band) - 1.0));
-    }
-    for (double& value : bands) value = std::log(value + 0.01);
-    return bands;
-  }
-
   Context& ctx_;
   std::int64_t count_, patches_ = 0;
   std::vector<std::int64_t> starts_;

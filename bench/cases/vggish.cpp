@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "bench/case.h"
+#include "bench/cases/vggish_fill.h"
 #include "bench/cases/vggish_loops.h"
 #include "bench/values.h"
 #include "core/tensor.h"
@@ -15,14 +16,6 @@ namespace emer::bench {
 namespace {
 
 constexpr std::int64_t kPatch = std::int64_t{VggishConfig::kFrames} * VggishConfig::kBands;
-
-// In [-1, 1): an integer hash, as 72 million normal values take seconds to draw.
-double hashed_at(std::uint64_t array, std::int64_t index) {
-  std::uint64_t h = (array << 40) + static_cast<std::uint64_t>(index) + 0x9e3779b97f4a7c15u;
-  h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9u;
-  h = (h ^ (h >> 27)) * 0x94d049bb133111ebu;
-  return static_cast<double>((h ^ (h >> 31)) >> 11) * 0x1p-52 - 1.0;
-}
 
 class VggishCase final : public Prepared {
  public:
@@ -36,14 +29,7 @@ class VggishCase final : public Prepared {
         kernels_(std::move(kernels)),
         network_(ctx, config) {
     network_.append_parameters(list_);
-    for (std::size_t k = 0; k < list_.size(); ++k) {
-      Tensor<float>& value = list_[k]->parameter.value;
-      // Layers that keep the size of what goes through them.
-      const double fan = static_cast<double>(value.size()) / static_cast<double>(value.extent(0));
-      const double limit = value.shape().size() == 1 ? 0.1 : std::sqrt(6.0 / fan);
-      upload(ctx, value.data(), static_cast<std::int64_t>(value.size()),
-             [=](std::int64_t i) { return limit * hashed_at(k, i); });
-    }
+    fill_vggish(ctx, list_);
     x_ = uploaded<float>(ctx, {n, kPatch}, input_at);
     dy_ = Tensor<float>(ctx, {n, config.dense[2]});
     fill_dy(true);
@@ -90,23 +76,7 @@ class VggishCase final : public Prepared {
     if (train_) network_.backward(ctx_, dy_.data());
   }
 
-  double flops() const override {
-    const VggishConfig& config = network_.config();
-    double products = 0.0, first = 0.0, in = 1.0, places = static_cast<double>(kPatch);
-    for (std::size_t k = 0; k < 6; ++k) {
-      const double of_block = places * 9.0 * in * config.channels[k];
-      products += of_block;
-      if (k == 0) first = of_block;
-      in = config.channels[k];
-      if (k != 2 && k != 4) places /= 4.0;
-    }
-    in *= places;
-    for (const int width : config.dense) {
-      products += in * width;
-      in = width;
-    }
-    return 2.0 * n_ * (train_ ? 3.0 * products - first : products);  // the patches need no gradient
-  }
+  double flops() const override { return vggish_flops(network_.config(), static_cast<double>(n_), train_); }
   std::string note() const override {
     return fmt::format("{} patches of 0.96 s; times are of all{}{}", n_, kernels_.empty() ? "" : "; ",
                        kernels_);
