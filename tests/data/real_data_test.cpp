@@ -1,9 +1,7 @@
-// Facts of the published data sets, for machines that have them: EMER_TEST_DATA names a folder with deam/,
-// pmemo/ and emomusic/ as downloaded (any depth), and deam/opensmile_song_features.csv.
+// Facts of the published data sets, for machines that have them (tests/support/real_data.h): deam/, pmemo/ and
+// emomusic/ as downloaded (any depth), and deam/opensmile_song_features.csv.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <set>
 #include <string>
 
@@ -11,6 +9,7 @@
 #include "data/emomusic.h"
 #include "data/pmemo.h"
 #include "data/split.h"
+#include "tests/support/real_data.h"
 #include "tests/support/refusal.h"
 
 namespace emer {
@@ -18,21 +17,9 @@ namespace {
 
 using test::contains;
 
-// The folder, or the reason to skip in `reason`.
-std::string folder_of(const char* name, std::string& reason) {
-  const char* root = std::getenv("EMER_TEST_DATA");
-  if (!root || !*root) {
-    reason = "EMER_TEST_DATA is not set";
-    return {};
-  }
-  const std::filesystem::path folder = std::filesystem::path(root) / name;
-  if (!std::filesystem::is_directory(folder)) reason = folder.string() + " is not there";
-  return folder.string();
-}
-
 TEST(RealDeam, Has1802SongsOf60Ratings) {
   std::string reason;
-  const std::string deam = folder_of("deam", reason);
+  const std::string deam = test::real_data("deam", reason);
   if (!reason.empty()) GTEST_SKIP() << reason;
   const DeamPaths paths = {deam, deam + "/opensmile_song_features.csv", deam, deam};
   const ImportResult result = prepare_deam(paths, {});
@@ -60,7 +47,7 @@ TEST(RealDeam, Has1802SongsOf60Ratings) {
 
 TEST(RealPmemo, Keeps701Songs) {
   std::string reason;
-  const std::string pmemo = folder_of("pmemo", reason);
+  const std::string pmemo = test::real_data("pmemo", reason);
   if (!reason.empty()) GTEST_SKIP() << reason;
   const ImportResult result = prepare_pmemo({pmemo, pmemo + "/metadata.csv", {}}, {});
   EXPECT_EQ(result.dataset.size(), 701);
@@ -70,7 +57,7 @@ TEST(RealPmemo, Keeps701Songs) {
 
 TEST(RealEmomusic, Has744SongsOf60Ratings) {
   std::string reason;
-  const std::string emomusic = folder_of("emomusic", reason);
+  const std::string emomusic = test::real_data("emomusic", reason);
   if (!reason.empty()) GTEST_SKIP() << reason;
   const ImportResult result = prepare_emomusic({emomusic, {}}, {});
   EXPECT_EQ(result.dataset.size(), 744);

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -10,6 +9,7 @@
 #include "core/file.h"
 #include "data/gzip.h"
 #include "tests/support/midi_bytes.h"
+#include "tests/support/real_data.h"
 #include "tests/support/refusal.h"
 
 namespace emer {
@@ -193,10 +193,9 @@ TEST(Vgmidi, ClipsAreRenderedOnceAndReadAgain) {
 
 // Facts of the published set (docs/datasets.md).
 TEST(RealVgmidi, Has200PiecesThatCountFourQuarters) {
-  const char* root = std::getenv("EMER_TEST_DATA");
-  if (!root || !*root) GTEST_SKIP() << "EMER_TEST_DATA is not set";
-  const std::string folder = std::string(root) + "/vgmidi";
-  if (!std::filesystem::is_directory(folder)) GTEST_SKIP() << folder << " is not there";
+  std::string reason;
+  const std::string folder = test::real_data("vgmidi", reason);
+  if (!reason.empty()) GTEST_SKIP() << reason;
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder + "/midi"))
     files[entry.path().filename().string()] = read_file(entry.path().string());

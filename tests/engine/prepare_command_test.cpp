@@ -10,6 +10,7 @@
 #include "data/dataset.h"
 #include "tests/engine/command_run.h"
 #include "tests/support/raw_sets.h"
+#include "tests/support/real_data.h"
 #include "tests/support/refusal.h"
 #include "tests/support/zip_file.h"
 
@@ -300,9 +301,10 @@ TEST_F(PrepareEmomusic, BadInputIsOneLineAndNoFile) {
 }
 
 TEST(RealEmomusicSound, TenClipsOf31Patches) {
-  const char* root = std::getenv("EMER_TEST_DATA");
-  const std::string data = std::string(root == nullptr ? EMER_SHARED_DATA : root) + "/emomusic";
-  if (!fs::is_directory(data + "/mp3_45s")) GTEST_SKIP() << data << "/mp3_45s is not there";
+  std::string reason;
+  const std::string data = test::real_data("emomusic", reason);
+  if (reason.empty() && !fs::is_directory(data + "/mp3_45s")) reason = data + "/mp3_45s is not there";
+  if (!reason.empty()) GTEST_SKIP() << reason;
   const TemporaryFolder folder;
   const auto run = run_emer(folder, "prepare emomusic --annotations '" + data + "/annotations' --audio '" +
                                         data + "/mp3_45s' --out " + (folder / "e.safetensors"));
