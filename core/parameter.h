@@ -11,11 +11,11 @@ namespace emer {
 
 template <class Real>
 struct Parameter {
-  std::string name;       // "music_encoder.dense1.weight"
-  Tensor<Real> value;     // shape as in exchanged files
+  std::string name;    // "music_encoder.dense1.weight"
+  Tensor<Real> value;  // shape as in exchanged files
   // Same shape; layers and losses ACCUMULATE into it, the trainer zeroes it. Empty where the parameter is frozen.
   Tensor<Real> gradient;
-  bool decay = false;     // weight decay applies: matrices yes, biases and scalars no
+  bool decay = false;  // weight decay applies: matrices yes, biases and scalars no
 
   Parameter() = default;
   Parameter(Context& ctx, std::string name_, Shape shape, bool decay_)
