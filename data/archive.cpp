@@ -34,7 +34,8 @@ std::vector<std::string> list_folder(const std::string& folder) {
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
     if (entry.depth() >= kDeepest) entry.disable_recursion_pending();
     std::error_code ignored;
-    if (entry->is_regular_file(ignored))
+    // A link to nothing is listed, to fail with its reason where it is read, not to be missed silently.
+    if (entry->is_regular_file(ignored) || (entry->is_symlink(ignored) && !entry->exists(ignored)))
       files.push_back(entry->path().lexically_relative(folder).generic_string());
   }
   std::sort(files.begin(), files.end());
@@ -48,6 +49,8 @@ std::vector<std::string> names_of(const ZipArchive& archive) {
 }
 
 bool looks_like_zip(const std::string& path) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored)) return false;  // what is read of a pipe is gone
   char start[2] = {};
   std::ifstream(path, std::ios::binary).read(start, 2);
   return (start[0] == 'P' && start[1] == 'K') || fs::path(path).extension() == ".zip";

@@ -119,6 +119,21 @@ std::vector<AudioSource> sound_files(const std::vector<std::string>& inputs) {
   return sources;
 }
 
+namespace {
+
+// Names of members of archives are no paths and equal none.
+void check_not_an_input(const ExtractRequest& request, const std::vector<AudioClip>& clips) {
+  std::vector<std::string> names = request.inputs;
+  for (const AudioClip& clip : clips) names.push_back(clip.source.name);
+  for (const std::string& name : names) {
+    std::error_code ignored;
+    if (std::filesystem::equivalent(name, request.out, ignored))
+      fail_usage("{} is to be read and cannot be written at once; choose another file to write", name);
+  }
+}
+
+}  // namespace
+
 ExtractResult extract(Context& ctx, const ExtractRequest& request) {
   const auto begin = std::chrono::steady_clock::now();
   std::map<std::string, std::string> metadata = facts_of(request);
@@ -132,6 +147,7 @@ ExtractResult extract(Context& ctx, const ExtractRequest& request) {
   }
   std::vector<AudioClip> clips;
   for (AudioSource& source : sound_files(request.inputs)) clips.push_back({std::move(source), request.range});
+  check_not_an_input(request, clips);
 
   // Everything that decides the numbers; a device's differ from another's in rounding.
   Json key = metadata;

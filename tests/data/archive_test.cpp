@@ -1,6 +1,9 @@
 #include "data/archive.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <thread>
@@ -50,6 +53,28 @@ TEST(FileTreeOfAFile, HoldsThatFile) {
   EXPECT_TRUE(refuses_input({"any.csv: it is not this file, which is neither a folder nor a zip archive"},
                             [&] { tree.find_one("other.csv", "it"); }));
   EXPECT_EQ(tree.checksum(), sha256_hex("abc"));
+}
+
+TEST(FileTreeOfAFile, TakesNothingFromAPipeBeforeItIsRead) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "pipe";
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  const int both_ends = open(path.c_str(), O_RDWR | O_NONBLOCK);
+  ASSERT_GE(both_ends, 0);
+  ASSERT_EQ(write(both_ends, "PK abc", 6), 6);
+  EXPECT_EQ(FileTree::open(path).kind(), FileTree::Kind::kFile);
+  char left[16] = {};
+  EXPECT_EQ(read(both_ends, left, sizeof left), 6);
+  close(both_ends);
+}
+
+TEST(FileTreeOfAFolder, ALinkToNothingFailsWhenRead) {
+  const TemporaryFolder folder;
+  folder.write("t/1.wav", "1");
+  std::filesystem::create_symlink("nowhere.wav", folder / "t/2.wav");
+  const FileTree tree = FileTree::open(folder / "t");
+  EXPECT_EQ(tree.files(), (Names{"1.wav", "2.wav"}));
+  EXPECT_TRUE(refuses_input({"cannot read", "2.wav"}, [&] { tree.read("2.wav"); }));
 }
 
 // Pieces of every length around the block of 64 bytes.

@@ -227,6 +227,9 @@ TEST(ExtractCommand, BadInputsAreOneLineEach) {
       refused(with({"--pca-rounding", "nearest"}), 2, "--pca-rounding has no use with --what logmel"));
   EXPECT_FALSE(std::filesystem::exists(out));
   EXPECT_FALSE(std::filesystem::exists(out + ".parts"));
+  const std::string sound = folder / "music/deep/d.wav", before = read_file(sound);
+  EXPECT_TRUE(refused(emer_extract({folder / "music", "--what", "logmel", "--out", sound}), 2, "to be read"));
+  EXPECT_TRUE(read_file(sound) == before);
   const std::string texts = folder / "texts";
   EXPECT_TRUE(
       refused(emer_extract({folder / "music", "--what", "logmel", "--out", texts}), 2, "it is a folder"));
