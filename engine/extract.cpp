@@ -75,6 +75,7 @@ std::string raw(const std::vector<float>& values) {
 ExtractedItem item_of(Context& ctx, MusicFromSound* music, AudioOutput output, ClipFeatures&& features) {
   ExtractedItem item;
   item.checksum = std::move(features.checksum);
+  item.warning = std::move(features.warning);
   if (music != nullptr) {
     const MusicFromSound::Heads heads = music->encode(ctx, std::move(features.values));
     item.rows = 1;
@@ -170,7 +171,9 @@ ExtractResult extract(Context& ctx, const ExtractRequest& request) {
       failed[name] = features.failure;
       result.failures.push_back(std::move(features.failure));
     } else {
-      if (!features.warning.empty()) result.warnings.push_back(name + ": " + features.warning);
+      // The sitting that found the damage was stopped before it could say so.
+      const std::string& warning = features.skipped ? parts.warning_of(features.checksum) : features.warning;
+      if (!warning.empty()) result.warnings.push_back(name + ": " + warning);
       names.push_back(name);
       checksums.push_back(features.checksum);
       order.push_back(features.checksum);

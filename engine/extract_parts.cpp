@@ -112,6 +112,8 @@ void ExtractParts::read_parts() {
       };
       if (named("format") != kFormat || named("key") != key_) fail_input("{}: of another run", file.label());
       const auto checksums = Json::parse(named("checksums")).get<std::vector<std::string>>();
+      const auto warnings = Json::parse(named("warnings")).get<std::vector<std::string>>();
+      if (warnings.size() != checksums.size()) fail_input("{}: of another version", file.label());
       const auto items = static_cast<std::int64_t>(checksums.size());
       const auto offset = file.read<std::int64_t>(kOffsets, {items + 1});
       if (offset.front() != 0 || !std::is_sorted(offset.begin(), offset.end()))
@@ -121,7 +123,7 @@ void ExtractParts::read_parts() {
                                       (info.dtype != DType::kF32 && info.dtype != DType::kU8)))
           fail_input("{}: {} does not have the rows", file.label(), info.name);
       for (std::size_t i = 0; i < checksums.size(); ++i)
-        places_[checksums[i]] = {part, offset[i], offset[i + 1] - offset[i]};
+        places_[checksums[i]] = {part, offset[i], offset[i + 1] - offset[i], warnings.at(i)};
     } catch (const std::exception&) {  // of other options, of another program, or damaged: done again
       std::error_code ignored;
       std::filesystem::remove(path_of(part), ignored);
@@ -139,7 +141,7 @@ void ExtractParts::add(ExtractedItem item) {
   if (contains(item.checksum)) return;  // the same content under another name
   std::int64_t first = 0;
   for (const ExtractedItem& other : waiting_) first += other.rows;
-  places_[item.checksum] = {next_part_, first, item.rows};
+  places_[item.checksum] = {next_part_, first, item.rows, item.warning};
   for (const ExtractedColumn& column : item.columns) {
     EMER_CHECK(column.bytes.size() == static_cast<std::size_t>(item.rows) * row_bytes(column),
                "extract parts: {} bytes for {} rows of {}", column.bytes.size(), item.rows, column.name);
@@ -152,16 +154,18 @@ void ExtractParts::add(ExtractedItem item) {
 void ExtractParts::flush() {
   flushed_ = std::chrono::steady_clock::now();
   if (waiting_.empty()) return;
-  Json checksums = Json::array();
+  Json checksums = Json::array(), warnings = Json::array();
   std::vector<std::int64_t> offset = {0};
   for (const ExtractedItem& item : waiting_) {
     checksums.push_back(item.checksum);
+    warnings.push_back(item.warning);
     offset.push_back(offset.back() + item.rows);
   }
   SafetensorsWriter writer;
   writer.set_metadata("format", kFormat);
   writer.set_metadata("key", key_);
   writer.set_metadata("checksums", checksums.dump());
+  writer.set_metadata("warnings", warnings.dump(-1, ' ', true, Json::error_handler_t::replace));
   writer.add(kOffsets, {static_cast<std::int64_t>(offset.size())}, offset);
   for (std::size_t c = 0; c < waiting_.front().columns.size(); ++c) {
     const ExtractedColumn& column = waiting_.front().columns[c];

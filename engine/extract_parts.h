@@ -29,6 +29,7 @@ struct ExtractedItem {
   std::string checksum;
   std::int64_t rows = 0;
   std::vector<ExtractedColumn> columns;
+  std::string warning = {};
 };
 
 class ExtractParts {
@@ -43,6 +44,7 @@ class ExtractParts {
   Checksums checksums() const;
   bool contains(const std::string& checksum) const { return places_.count(checksum) > 0; }
   std::int64_t rows_of(const std::string& checksum) const { return places_.at(checksum).rows; }
+  const std::string& warning_of(const std::string& checksum) const { return places_.at(checksum).warning; }
 
   // Kept in memory until there is enough for a part, or half a minute has passed.
   void add(ExtractedItem item);
@@ -59,6 +61,7 @@ class ExtractParts {
  private:
   struct Place {
     std::int64_t part = 0, first_row = 0, rows = 0;
+    std::string warning = {};
   };
   std::string path_of(std::int64_t part) const;
   void read_parts();

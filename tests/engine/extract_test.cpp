@@ -106,6 +106,22 @@ TEST(Extract, GoesOnWhereItWasStopped) {
   EXPECT_EQ(third.rows, 4);
 }
 
+TEST(Extract, DamageFoundBeforeAStopIsToldAfterIt) {
+  const TemporaryFolder folder;
+  write_music(folder);
+  const std::string whole = tone_wav(500, 3.0);
+  folder.write("music/0.wav", whole.substr(0, whole.size() / 2));
+  Context ctx;
+  ExtractRequest request = request_of(folder);
+  request.should_stop = [] { return true; };
+  EXPECT_TRUE(extract(ctx, request).stopped);
+  request.should_stop = {};
+  const ExtractResult second = extract(ctx, request);
+  EXPECT_EQ(second.reused, 2);
+  ASSERT_EQ(second.warnings.size(), 1u);
+  EXPECT_TRUE(contains(second.warnings[0], "0.wav: the sound ends after 1.50 s")) << second.warnings[0];
+}
+
 TEST(Extract, FailuresAreListedAndStopNothing) {
   const TemporaryFolder folder;
   write_music(folder);
