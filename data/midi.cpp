@@ -1,6 +1,7 @@
 #include "data/midi.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/check.h"
 #include "core/text.h"
@@ -174,20 +175,20 @@ MidiFile parse_midi(std::string_view bytes, const std::string& label) {
   sort_by_tick(midi.events);
   sort_by_tick(midi.tempos);
   sort_by_tick(midi.signatures);
+  MidiTempo before;
+  for (MidiTempo& tempo : midi.tempos) {
+    tempo.elapsed = before.elapsed + static_cast<double>(tempo.tick - before.tick) * before.microseconds;
+    before = tempo;
+  }
   return midi;
 }
 
 double MidiFile::seconds_at(double tick) const {
-  double seconds = 0, from = 0;
-  double microseconds = 500'000;
-  for (const MidiTempo& tempo : tempos) {
-    const auto at = static_cast<double>(tempo.tick);
-    if (at >= tick) break;
-    seconds += (at - from) * microseconds;
-    from = at;
-    microseconds = tempo.microseconds;
-  }
-  return (seconds + (tick - from) * microseconds) / (1e6 * division);
+  const auto next = std::partition_point(tempos.begin(), tempos.end(), [&](const MidiTempo& tempo) {
+    return static_cast<double>(tempo.tick) < tick;
+  });
+  const MidiTempo last = next == tempos.begin() ? MidiTempo{} : *std::prev(next);
+  return (last.elapsed + (tick - static_cast<double>(last.tick)) * last.microseconds) / (1e6 * division);
 }
 
 std::vector<double> measure_bounds(const MidiFile& midi, MidiMeasures measures) {

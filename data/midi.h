@@ -23,6 +23,7 @@ struct MidiEvent {
 struct MidiTempo {
   std::int64_t tick = 0;
   std::int32_t microseconds = 500'000;  // a quarter note, >= 1
+  double elapsed = 0;                   // at the tick, in microseconds times ticks a quarter note
 };
 
 struct MidiSignature {

@@ -35,7 +35,7 @@ struct RenderedMidi {
   std::int64_t clipped = 0;           // samples that did not fit and were cut to the largest value
 };
 
-// Throws Error(kInput): check_soundfont, a damaged soundfont, a piece without notes or of more than four
+// Throws Error(kInput): check_soundfont, a damaged soundfont, a piece without notes or of more than three
 // hours. Error(kRunFailed) in a build without FluidSynth. May be called from several threads.
 RenderedMidi render_midi(const MidiFile& midi, const RenderMidiOptions& options, const std::string& label);
 

@@ -108,6 +108,10 @@ ArrayFile open_arrays(const std::string& path) {
   }
 }
 
+bool all_finite(const std::vector<float>& values) {
+  return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+}
+
 std::string shape_text(const Shape& shape) {
   std::string text = "[";
   for (const std::int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
@@ -248,8 +252,7 @@ VggishWeights read_vggish_weights(const std::string& path) {
       const std::string name = tensor_name(weights.names, layer, bias);
       rest.erase(name);
       std::vector<float> values = file.read(name);
-      if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }))
-        problems.push_back(name + " holds values that are not finite");
+      if (!all_finite(values)) problems.push_back(name + " holds values that are not finite");
       VggishTensor& tensor = weights.tensors.emplace_back();
       tensor.name = tensor_name(VggishNames::kOwn, layer, bias);
       tensor.shape = bias ? Shape{out} : convolution ? Shape{out, 3, 3, in} : Shape{out, in};
@@ -277,7 +280,12 @@ PcaParameters read_pca_parameters(const std::string& path) {
   if (width < 1 || width > kWidest || mean->second != Shape{width} || matrix->second != Shape{width, width})
     fail_input("{}: {} is {} and {} is {}, not [n, n] and [n]", path, kMatrix, shape_text(matrix->second),
                kMean, shape_text(mean->second));
-  return {.width = width, .matrix = file.read(kMatrix), .mean = file.read(kMean)};
+  PcaParameters parameters{.width = width, .matrix = file.read(kMatrix), .mean = file.read(kMean)};
+  for (const auto* values : {&parameters.matrix, &parameters.mean})
+    if (!all_finite(*values))
+      fail_input("{}: {} holds values that are not finite", path,
+                 values == &parameters.mean ? kMean : kMatrix);
+  return parameters;
 }
 
 }  // namespace emer

@@ -18,6 +18,8 @@ using Json = nlohmann::json;
 
 constexpr int kMostPieces = 1000;
 constexpr std::int64_t kMostMeasures = 100'000;
+// Parsed, the worst of texts takes a hundredfold of its size.
+constexpr std::size_t kMostBytes = std::size_t{32} << 20;
 
 // N of "pieceN", or of "pieceN_K".
 std::optional<int> piece_number(const std::string& key, bool of_listener) {
@@ -124,9 +126,10 @@ std::vector<VgmidiPiece> parse_vgmidi_annotations(std::string_view text, const s
                                                   int file_number, ImportReport& report) {
   std::string unpacked;
   if (is_gzip(text)) {
-    unpacked = gunzip(text, label);
+    unpacked = gunzip(text, label, kMostBytes);
     text = unpacked;
   }
+  if (text.size() > kMostBytes) fail_input("{}: more than {} bytes of content", label, kMostBytes);
   Json json;
   try {
     json = Json::parse(text);

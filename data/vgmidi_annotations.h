@@ -26,7 +26,8 @@ struct VgmidiPiece {
 // who has fewer measures than the piece counts where he has them, what he has beyond them is left out (both are
 // reported as changes, as is a measure that nobody rated: it takes the mean of its nearest rated neighbours). Dropped
 // and reported: listeners of a piece that is not listed, pieces without listeners. Throws Error(kInput) with the key:
-// no JSON of this form, no measures, values that are no numbers or outside [-1, 1], ids above 999.
+// no JSON of this form or more than 32 MiB of it, no measures, values that are no numbers or outside [-1, 1], ids above
+// 999.
 std::vector<VgmidiPiece> parse_vgmidi_annotations(std::string_view text, const std::string& label,
                                                   int file_number, ImportReport& report);
 

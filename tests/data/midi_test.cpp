@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -51,6 +53,18 @@ TEST(Midi, TempoMapAndEventsOfTwoTracks) {
 TEST(Midi, OfTemposOnOneTickTheLastCounts) {
   const MidiFile midi = parse(midi_bytes(0, 4, {MidiTrack().tempo(0, 500'000).tempo(0, 250'000).end(8)}));
   EXPECT_DOUBLE_EQ(midi.seconds(), 0.5);
+}
+
+TEST(Midi, ManyTemposDoNotMakeEveryLookUpLong) {
+  MidiTrack track;
+  constexpr int kTempos = 200'000;
+  for (int i = 0; i < kTempos; ++i) track.tempo(1, 400'000 + i % 2 * 200'000);
+  const MidiFile midi = parse(midi_bytes(0, 1, {track.end(1)}));
+  double worst = 0;
+  for (std::int64_t tick = 2; tick <= kTempos; tick += 2)
+    worst = std::max(worst, std::abs(midi.seconds_at(static_cast<double>(tick)) -
+                                     (0.5 + 0.5 * static_cast<double>(tick - 1) - 0.1)));
+  EXPECT_LT(worst, 1e-6);
 }
 
 TEST(Midi, MeasuresOfFourQuartersAndOfSignatures) {

@@ -80,6 +80,7 @@ TEST(VgmidiAnnotations, RefusesWhatItCannotRead) {
   const std::string piece = R"("piece1": {"midi": "a.mid", "measures": 2})";
   refuse("", "not JSON");
   refuse("[1, 2", "byte 6: not JSON");
+  refuse("[" + std::string(std::size_t{32} << 20, ' ') + "]", "more than 33554432 bytes");
   refuse("[]", "no object `pieces`");
   refuse(R"({"pieces": {}})", "no object `annotations`");
   refuse(with("", R"("song1": {})"), "pieces, 'song1': not `piece` and a number");

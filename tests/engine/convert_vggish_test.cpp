@@ -143,6 +143,13 @@ TEST(ConvertVggish, ListsEverythingThatDoesNotFit) {
   EXPECT_TRUE(
       refuses_input({"no array pca_eigen_vectors"}, [&] { read_pca_parameters(file("network.npz")); }));
 
+  SafetensorsWriter pca;
+  pca.add("pca_eigen_vectors", {2, 2}, std::vector<float>{1, 0, NAN, 1});
+  pca.add("pca_means", {2}, std::vector<float>{0, 0});
+  pca.write(folder / "nan.safetensors");
+  EXPECT_TRUE(refuses_input({"nan.safetensors: pca_eigen_vectors holds values that are not finite"},
+                            [&] { read_pca_parameters(folder / "nan.safetensors"); }));
+
   const auto run =
       run_emer(folder, "convert vggish --in " + file("small.ckpt") + " --out " + (folder / "s.safetensors"));
   EXPECT_EQ(run.exit_code, 0) << run.err;
