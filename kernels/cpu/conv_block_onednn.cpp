@@ -80,18 +80,26 @@ void set_move(Plan<Convolution>& plan, const Desc& from, const Desc& to, bool ad
   plan.move_scratch = move.scratchpad_desc();
 }
 
+// x and y: what the primitive takes for the images on either side, gradients or not.
+template <class Convolution, class Description>
+Plan<Convolution> plan_of(const Problem& problem, const Description& pd, const Desc& x, const Desc& y,
+                          const Desc& weight) {
+  return {.run = Convolution(pd),
+          .move_weights = {},
+          .x = x,
+          .y = y,
+          .weight = weight,
+          .bias = problem.bias,
+          .our_weight = problem.our_weight,
+          .scratch = pd.scratchpad_desc(),
+          .move_scratch = {}};
+}
+
 ForwardPlan forward_plan(const ConvShape& shape, int images) {
   const Problem problem(shape, images);
   const auto pd = problem.forward();
-  ForwardPlan plan{.run = dnnl::convolution_forward(pd),
-                   .move_weights = {},
-                   .x = pd.src_desc(),
-                   .y = pd.dst_desc(),
-                   .weight = pd.weights_desc(),
-                   .bias = problem.bias,
-                   .our_weight = problem.our_weight,
-                   .scratch = pd.scratchpad_desc(),
-                   .move_scratch = {}};
+  auto plan =
+      plan_of<dnnl::convolution_forward>(problem, pd, pd.src_desc(), pd.dst_desc(), pd.weights_desc());
   set_move(plan, plan.our_weight, plan.weight, false);
   return plan;
 }
@@ -102,15 +110,8 @@ DataPlan data_plan(const ConvShape& shape, int images) {
       {dnnl::algorithm::convolution_direct, problem.x, problem.weight, problem.y, problem.ones, problem.ones,
        problem.ones},
       problem.attributes, engine(), problem.forward());
-  DataPlan plan{.run = dnnl::convolution_backward_data(pd),
-                .move_weights = {},
-                .x = pd.diff_src_desc(),
-                .y = pd.diff_dst_desc(),
-                .weight = pd.weights_desc(),
-                .bias = problem.bias,
-                .our_weight = problem.our_weight,
-                .scratch = pd.scratchpad_desc(),
-                .move_scratch = {}};
+  auto plan = plan_of<dnnl::convolution_backward_data>(problem, pd, pd.diff_src_desc(), pd.diff_dst_desc(),
+                                                       pd.weights_desc());
   set_move(plan, plan.our_weight, plan.weight, false);
   return plan;
 }
@@ -121,15 +122,8 @@ WeightsPlan weights_plan(const ConvShape& shape, int images) {
       {dnnl::algorithm::convolution_direct, problem.x, problem.weight, problem.bias, problem.y, problem.ones,
        problem.ones, problem.ones},
       problem.attributes, engine(), problem.forward());
-  WeightsPlan plan{.run = dnnl::convolution_backward_weights(pd),
-                   .move_weights = {},
-                   .x = pd.src_desc(),
-                   .y = pd.diff_dst_desc(),
-                   .weight = pd.diff_weights_desc(),
-                   .bias = problem.bias,
-                   .our_weight = problem.our_weight,
-                   .scratch = pd.scratchpad_desc(),
-                   .move_scratch = {}};
+  auto plan = plan_of<dnnl::convolution_backward_weights>(problem, pd, pd.src_desc(), pd.diff_dst_desc(),
+                                                          pd.diff_weights_desc());
   set_move(plan, plan.weight, plan.our_weight, true);
   return plan;
 }

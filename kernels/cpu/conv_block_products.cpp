@@ -80,17 +80,34 @@ const Real* weights_for(Context& ctx, const ConvShape& s, const Real* weight) {
   }
 }
 
+// For `chunk` images at once.
+template <class Real>
+struct Workspace {
+  std::int64_t chunk, places, window;
+  const Real* weight;
+  Real* windows;  // [chunk, places, window]
+  Real* z;        // [chunk, places, out]: z or its gradient
+};
+
+template <class Stored, class Real>
+Workspace<Real> workspace(Context& ctx, const ConvShape& s, const Real* weight) {
+  const std::int64_t chunk = images_per_product(s), places = std::int64_t{s.height} * s.width,
+                     window = 9 * s.in;
+  return {.chunk = chunk,
+          .places = places,
+          .window = window,
+          .weight = weights_for<Stored>(ctx, s, weight),
+          .windows = ctx.scratch<Real>(static_cast<std::size_t>(chunk * places * window)),
+          .z = ctx.scratch<Real>(static_cast<std::size_t>(chunk * places * s.out))};
+}
+
 }  // namespace
 
 template <class Real, class Stored>
 void conv_products_forward(Context& ctx, const ConvBlockForward<Real, Stored>& a) {
   ArenaScope scope(ctx);
   const ConvShape& s = a.shape;
-  const std::int64_t chunk = images_per_product(s), places = std::int64_t{s.height} * s.width,
-                     window = 9 * s.in;
-  const Real* weight = weights_for<Stored>(ctx, s, a.weight);
-  Real* windows = ctx.scratch<Real>(static_cast<std::size_t>(chunk * places * window));
-  Real* z = ctx.scratch<Real>(static_cast<std::size_t>(chunk * places * s.out));
+  const auto [chunk, places, window, weight, windows, z] = workspace<Stored>(ctx, s, a.weight);
   for (std::int64_t first = 0; first < s.n; first += chunk) {
     const std::int64_t images = std::min<std::int64_t>(chunk, s.n - first), rows = images * places;
     unfold(s, images, a.x + first * places * s.in, windows);
@@ -105,11 +122,7 @@ template <class Real, class Stored>
 void conv_products_backward(Context& ctx, const ConvBlockBackward<Real, Stored>& a) {
   ArenaScope scope(ctx);
   const ConvShape& s = a.shape;
-  const std::int64_t chunk = images_per_product(s), places = std::int64_t{s.height} * s.width,
-                     window = 9 * s.in;
-  const Real* weight = weights_for<Stored>(ctx, s, a.weight);
-  Real* windows = ctx.scratch<Real>(static_cast<std::size_t>(chunk * places * window));
-  Real* dz = ctx.scratch<Real>(static_cast<std::size_t>(chunk * places * s.out));
+  const auto [chunk, places, window, weight, windows, dz] = workspace<Stored>(ctx, s, a.weight);
   for (std::int64_t first = 0; first < s.n; first += chunk) {
     const std::int64_t images = std::min<std::int64_t>(chunk, s.n - first), rows = images * places;
     start_backward(a, first, images, dz);
