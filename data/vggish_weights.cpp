@@ -88,9 +88,13 @@ ArrayFile arrays_of_npz(std::string bytes, const std::string& path) {
 
 ArrayFile arrays_of_safetensors(std::string bytes, const std::string& path) {
   const auto tensors = std::make_shared<SafetensorsFile>(SafetensorsFile::parse(std::move(bytes), path));
-  ArrayFile file{.label = path, .shapes = {}, .read = [tensors](const std::string& name) {
-                   return tensors->read<float>(name);
-                 }};
+  ArrayFile file{
+      .label = path, .shapes = {}, .read = [tensors, path](const std::string& name) {
+        const DType dtype = tensors->find(name)->dtype;
+        if (dtype != DType::kF64 && dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16)
+          fail_input("{}: {} is {}; weights are floating point", path, name, name_of(dtype));
+        return tensors->read<float>(name);
+      }};
   for (const TensorInfo& info : tensors->tensors()) file.shapes[info.name] = info.shape;
   return file;
 }

@@ -115,9 +115,16 @@ ExtractRequest request_of(const Options& options) {
   return request;
 }
 
+// File names may hold line ends, by which these lists are read.
+std::string one_line(std::string text) {
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20) c = '?';
+  return text;
+}
+
 void report(const Options& options, const ExtractResult& result) {
-  for (const std::string& warning : result.warnings) fmt::print("warning: {}\n", warning);
-  for (const std::string& failure : result.failures) fmt::print("failed: {}\n", failure);
+  for (const std::string& warning : result.warnings) fmt::print("warning: {}\n", one_line(warning));
+  for (const std::string& failure : result.failures) fmt::print("failed: {}\n", one_line(failure));
   const ExtractProgress& progress = result.progress;
   if (result.written > 0)
     fmt::print("wrote {}: {} of {} files, {} rows\n", options.out, result.written, progress.files,

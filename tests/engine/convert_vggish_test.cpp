@@ -150,6 +150,13 @@ TEST(ConvertVggish, ListsEverythingThatDoesNotFit) {
   EXPECT_TRUE(refuses_input({"nan.safetensors: pca_eigen_vectors holds values that are not finite"},
                             [&] { read_pca_parameters(folder / "nan.safetensors"); }));
 
+  SafetensorsWriter whole;
+  whole.add("pca_eigen_vectors", {1, 1}, std::vector<std::int32_t>{1});
+  whole.add("pca_means", {1}, std::vector<float>{0});
+  whole.write(folder / "whole.safetensors");
+  EXPECT_TRUE(refuses_input({"whole.safetensors: pca_eigen_vectors is I32; weights are floating point"},
+                            [&] { read_pca_parameters(folder / "whole.safetensors"); }));
+
   const auto run =
       run_emer(folder, "convert vggish --in " + file("small.ckpt") + " --out " + (folder / "s.safetensors"));
   EXPECT_EQ(run.exit_code, 0) << run.err;

@@ -260,6 +260,15 @@ TEST(ExtractCommand, BadInputsAreOneLineEach) {
   EXPECT_TRUE(std::filesystem::exists(out));
 }
 
+TEST(ExtractCommand, ANameWithALineEndStaysOnItsLine) {
+  const TemporaryFolder folder;
+  const std::string odd = folder.write("a\nb.mp3", "no sound"),
+                    good = folder.write("c.wav", test::wav_of(16000, 1, std::vector<std::int16_t>(16000)));
+  const Finished run = emer_extract({odd, good, "--what", "logmel", "--out", folder / "o.safetensors"});
+  EXPECT_TRUE(refused(run, 3, "1 of 2 files failed"));
+  EXPECT_TRUE(contains(run.out, "a?b.mp3: not a sound file"));
+}
+
 TEST(ExtractCommand, ASignalKeepsWhatIsDone) {
   const TemporaryFolder folder;
   // The same sound many times: it is computed again and again in one sitting, and known in the next.
