@@ -50,6 +50,14 @@ if(NOT EMER_PORTABLE)
   target_compile_definitions(emer_onednn INTERFACE EMER_WITH_ONEDNN)
 endif()
 
+# Ranks over MPI; its C interface. Not in programs that travel: they meet over TCP.
+add_library(emer_mpi INTERFACE)
+if(NOT EMER_PORTABLE)
+  find_package(MPI REQUIRED COMPONENTS CXX)
+  target_link_libraries(emer_mpi INTERFACE MPI::MPI_CXX)
+  target_compile_definitions(emer_mpi INTERFACE EMER_WITH_MPI OMPI_SKIP_MPICXX)
+endif()
+
 if(EMER_CUDA)
   find_package(CUDAToolkit REQUIRED)
 endif()

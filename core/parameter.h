@@ -1,6 +1,7 @@
 // core/parameter.h - a trainable array under its exchanged name (method.md section 7), with its gradient.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,13 @@ struct Parameter {
   // Same shape; layers and losses ACCUMULATE into it, the trainer zeroes it. Empty where the parameter is frozen.
   Tensor<Real> gradient;
   bool decay = false;  // weight decay applies: matrices yes, biases and scalars no
+  // Set by who sums gradients over ranks while backward goes on; null where nobody waits.
+  std::function<void()> on_gradient_complete;
+
+  // Layers and losses call it when a backward pass adds nothing more: on CUDA, when the last addition is enqueued.
+  void gradient_is_complete() const {
+    if (on_gradient_complete) on_gradient_complete();
+  }
 
   Parameter() = default;
   Parameter(Context& ctx, std::string name_, Shape shape, bool decay_)

@@ -109,7 +109,15 @@ struct TrainConfig {
   ValidationMetric metric = ValidationMetric::kMrr;
   int checkpoint_every = 0;  // epochs between numbered checkpoints; 0 = none
   int random_patches = 0;    // 0 = whole songs
+  int chunk_size = 0;        // songs a rank encodes at a time; 0 = its share of the batch at once
   int log_every = 1;         // steps between lines on the console
+};
+
+// How ranks work together. Nothing here changes what is computed, beyond rounding.
+struct DistributedConfig {
+  bool shard_optimizer = false;  // each rank keeps and updates its share of the optimiser's state (ZeRO-1)
+  double bucket_mb = 25.0;       // gradients are summed over ranks in pieces of about so many MB
+  double timeout = 300.0;        // seconds of silence after which a rank counts as lost
 };
 
 struct Config {
@@ -118,6 +126,7 @@ struct Config {
   ModelConfig model;
   LossOptions loss;
   TrainConfig train;
+  DistributedConfig distributed;
   EvalOptions eval;
   std::string device = "auto";
   int threads = 0;  // 0 = all

@@ -218,8 +218,20 @@ void add_train(std::vector<Key>& k) {
       {"train.random_patches", EMER_INT(train.random_patches, 0, kIntMax), "patches",
        "vggish_*: a random stretch of so many patches of each longer song in every step; 0 = whole songs",
        ""});
+  k.push_back(
+      {"train.chunk_size", EMER_INT(train.chunk_size, 0, kIntMax), "songs",
+       "that a rank encodes at a time, forward again before backward; 0 = its whole share of the batch", ""});
   k.push_back({"train.log_every", EMER_INT(train.log_every, 1, kIntMax), "steps",
                "between lines on a console that is no terminal; metrics.jsonl has every step", ""});
+}
+
+void add_distributed(std::vector<Key>& k) {
+  k.push_back({"distributed.shard_optimizer", BoolField{EMER_AT(distributed.shard_optimizer)}, "-",
+               "each rank keeps and updates its share of the optimiser's state (ZeRO-1)", ""});
+  k.push_back({"distributed.bucket_mb", RealField{EMER_AT(distributed.bucket_mb), 0, 1e6, true, false}, "MB",
+               "gradients are summed over ranks in pieces of about so many, while backward goes on", ""});
+  k.push_back({"distributed.timeout", RealField{EMER_AT(distributed.timeout), 0, 1e6, true, false}, "seconds",
+               "of silence after which a rank counts as lost and the others end", ""});
 }
 
 void add_eval(std::vector<Key>& k) {
@@ -253,6 +265,7 @@ std::vector<Key> make_keys() {
   add_model(k);
   add_loss(k);
   add_train(k);
+  add_distributed(k);
   add_eval(k);
   k.push_back({"device", text_choice(EMER_AT(device), {"auto", "cpu", "cuda"}), "-", "where it runs", ""});
   k.push_back(

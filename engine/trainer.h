@@ -7,8 +7,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
+#include "core/communicator.h"
 #include "engine/config.h"
 
 namespace emer {
@@ -19,6 +21,8 @@ struct TrainRequest {
   bool resume = false;     // go on from checkpoints/last; the configuration may only raise train.epochs
   std::string init{};      // weights to start from; empty = initialise from the seed
   std::string schedule{};  // batches to use; empty = shuffle
+  // The ranks that share every batch; each calls train() with the same request but for its own communicator.
+  std::shared_ptr<Communicator> communicator = local_communicator();
   // Asked after every step; true saves `last` and ends the run with Error(kStopped). May be empty.
   std::function<bool()> should_stop{};
 };

@@ -55,7 +55,7 @@ struct LossOptions {
 // lambda = 1).
 template <class Real>
 struct PairBatch {
-  int n = 0;  // pairs on this rank, >= 2 where the CCA term is on
+  int n = 0;  // pairs on this rank; of one rank >= 2 where the CCA term is on
   int d = 0;
   const Real* music_embedding = nullptr;  // in, device [n, d] row-major, all six
   const Real* music_mean = nullptr;
@@ -63,6 +63,9 @@ struct PairBatch {
   const Real* emotion_embedding = nullptr;
   const Real* emotion_mean = nullptr;
   const Real* emotion_log_variance = nullptr;
+  // Pairs of all ranks, 0 = n: the global batch, of which this rank's are shard_of(total, ranks, rank) of
+  // core/shard.h; so n may be 0 on some ranks.
+  int total = 0;
 };
 
 // dL/d(each head), device [n, d], OVERWRITTEN; null where the input is null.
