@@ -116,9 +116,9 @@ HeadOutputs<Real> Encoder<Real>::forward(Context& ctx, const EncoderInput<Real>&
   e.steps = input.steps;
   e.lengths = input.lengths;
   const Real* x = input.values;
+  const bool keep = key.training && key.keep;
   if (e.vggish) {
-    const bool keep = key.training && e.config.vggish_trainable;
-    x = e.vggish->forward(ctx, input.n, input.steps, x, input.lengths, keep);
+    x = e.vggish->forward(ctx, input.n, input.steps, x, input.lengths, keep && e.config.vggish_trainable);
     if (!e.gru) {
       e.mean.resize(ctx, {input.n, e.config.input_width});
       sequence_mean<Real>(ctx, {.n = input.n,
@@ -131,9 +131,13 @@ HeadOutputs<Real> Encoder<Real>::forward(Context& ctx, const EncoderInput<Real>&
     }
   }
   if (e.gru) {
-    x = e.gru->forward(ctx, input.n, input.steps, x, input.lengths, key.training);
+    x = e.gru->forward(ctx, input.n, input.steps, x, input.lengths, keep);
   }
-  DropoutPlan plan{.seed = key.seed, .step = key.step, .view = key.view, .scalars = key.scalars};
+  DropoutPlan plan{.seed = key.seed,
+                   .step = key.step,
+                   .view = key.view,
+                   .first_row = key.first_row,
+                   .scalars = key.scalars};
   if (key.training) {
     plan.input_p = e.config.input_dropout;
     plan.p = e.config.dropout;

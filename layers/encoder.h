@@ -53,9 +53,12 @@ struct EncoderConfig {
 // Dropout is a pure function of these (kernels/dropout.h), so a resumed run draws the same masks.
 struct DropoutKey {
   bool training = false;  // false: no dropout, nothing kept for backward is required
+  bool keep =
+      true;  // false: backward will not follow even in training; by far the largest arrays are not made
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
   std::uint64_t view = 0;                // 0 music, 1 emotion
+  std::int64_t first_row = 0;            // the input's first row among those of the global batch
   const StepScalars* scalars = nullptr;  // device; its dropout_step replaces `step` where not null
 };
 

@@ -30,10 +30,10 @@ void Mlp<Real>::append_parameters(std::vector<InitialisedParameter<Real>*>& list
 
 template <class Real>
 void Mlp<Real>::drop(Context& ctx, std::size_t layer, std::int64_t count, const Real* x, Real* y) const {
-  const auto rank = static_cast<std::uint64_t>(ctx.communicator().rank());
   dropout<Real>(ctx, {.count = count,
+                      .first = plan_.first_row * layers_[layer].in(),
                       .seed = plan_.seed,
-                      .stream = dropout_stream(rank, plan_.view, layer),
+                      .stream = dropout_stream(plan_.view, layer),
                       .step = plan_.step,
                       .scalars = plan_.scalars,
                       .p = drop_p(layer),

@@ -17,6 +17,7 @@ struct DropoutPlan {
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
   std::uint64_t view = 0;
+  std::int64_t first_row = 0;            // of the global batch, the one that the rows begin with
   const StepScalars* scalars = nullptr;  // kernels/dropout.h
 };
 

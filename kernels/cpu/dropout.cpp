@@ -51,17 +51,22 @@ template <class Real>
 void dropout(Context&, const Dropout<Real>& a) {
   const Real scale = Real(1) / (Real(1) - static_cast<Real>(a.p));
   const std::uint64_t step = a.scalars != nullptr ? a.scalars->dropout_step : a.step;
-  parallel_for(a.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
+  // Places count from the beginning of the Philox block that the first element is in.
+  const std::int64_t skipped = a.first % 4;
+  const std::uint64_t index = (step << 32) + static_cast<std::uint64_t>(a.first / 4);
+  parallel_for(skipped + a.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
     std::uint32_t words[4 * kLanes];
-    for (std::int64_t first = begin; first < end; first += 4 * kLanes) {
-      philox_lanes(a.seed, a.stream, (step << 32) + static_cast<std::uint64_t>(first / 4), words);
-      const std::int64_t count = std::min<std::int64_t>(4 * kLanes, end - first);
-      const Real* x = a.x + first;
-      Real* y = a.y + first;
+    for (std::int64_t place = begin; place < end; place += 4 * kLanes) {
+      philox_lanes(a.seed, a.stream, index + static_cast<std::uint64_t>(place / 4), words);
+      const std::int64_t from = std::max(place, skipped);
+      const std::int64_t count = std::min(place + 4 * kLanes, end) - from;
+      const std::uint32_t* word = words + (from - place);
+      const Real* x = a.x + (from - skipped);
+      Real* y = a.y + (from - skipped);
 #pragma omp simd
       for (std::int64_t i = 0; i < count; ++i) {
         const Real kept = x[i] * scale;
-        y[i] = unit_float(words[i]) < a.p ? Real(0) : kept;
+        y[i] = unit_float(word[i]) < a.p ? Real(0) : kept;
       }
     }
   });

@@ -37,7 +37,7 @@ TEST(Dropout, FollowsTheDocumentedCounter) {
   // Sizes around a Philox block, a batch of blocks (256) and a chunk of the loop (16384).
   for (const std::size_t count : {1u, 3u, 4u, 5u, 255u, 256u, 257u, 16383u, 16385u, 40001u}) {
     const auto x = test::uniform<float>(count, 1, 2, count);
-    const std::uint64_t seed = 0x123456789abcdefull, stream = dropout_stream(3, 1, 2), step = 70000;
+    const std::uint64_t seed = 0x123456789abcdefull, stream = dropout_stream(1, 2), step = 70000;
     const auto y = dropped(x, 0.3f, seed, stream, step);
     for (std::size_t i = 0; i < count; ++i) {
       const PhiloxBlock block = philox(seed, stream, step * 4294967296ull + i / 4);
@@ -50,7 +50,7 @@ TEST(Dropout, FollowsTheDocumentedCounter) {
 TEST(Dropout, KeepsItsShareAndItsMean) {
   const std::size_t count = 100000;
   for (const float p : {0.1f, 0.5f, 0.9f}) {
-    const auto y = dropped(std::vector<float>(count, 1.0f), p, 5, dropout_stream(0, 0, 1), 1);
+    const auto y = dropped(std::vector<float>(count, 1.0f), p, 5, dropout_stream(0, 1), 1);
     double kept = 0, sum = 0, neighbours = 0;
     for (std::size_t i = 0; i < count; ++i) {
       kept += y[i] != 0 ? 1 : 0;
@@ -67,14 +67,38 @@ TEST(Dropout, KeepsItsShareAndItsMean) {
 
 TEST(Dropout, SameKeySameMaskAndEveryPartOfTheKeyCounts) {
   const std::vector<float> x(1000, 1.0f);
-  const auto y = dropped(x, 0.5f, 1, dropout_stream(0, 0, 1), 9);
-  EXPECT_EQ(dropped(x, 0.5f, 1, dropout_stream(0, 0, 1), 9), y);
-  EXPECT_NE(dropped(x, 0.5f, 2, dropout_stream(0, 0, 1), 9), y);
-  EXPECT_NE(dropped(x, 0.5f, 1, dropout_stream(1, 0, 1), 9), y);
-  EXPECT_NE(dropped(x, 0.5f, 1, dropout_stream(0, 1, 1), 9), y);
-  EXPECT_NE(dropped(x, 0.5f, 1, dropout_stream(0, 0, 2), 9), y);
-  EXPECT_NE(dropped(x, 0.5f, 1, dropout_stream(0, 0, 1), 10), y);
-  EXPECT_EQ(dropped(x, 0.0f, 1, dropout_stream(0, 0, 1), 9), x);
+  const auto y = dropped(x, 0.5f, 1, dropout_stream(0, 1), 9);
+  EXPECT_EQ(dropped(x, 0.5f, 1, dropout_stream(0, 1), 9), y);
+  EXPECT_NE(dropped(x, 0.5f, 2, dropout_stream(0, 1), 9), y);
+  EXPECT_NE(dropped(x, 0.5f, 1, dropout_stream(1, 1), 9), y);
+  EXPECT_NE(dropped(x, 0.5f, 1, dropout_stream(0, 2), 9), y);
+  EXPECT_NE(dropped(x, 0.5f, 1, dropout_stream(0, 1), 10), y);
+  EXPECT_EQ(dropped(x, 0.0f, 1, dropout_stream(0, 1), 9), x);
+}
+
+TEST(Dropout, SomeRowsAreDroppedAsThoseRowsOfTheWhole) {
+  Context ctx;
+  const std::size_t whole = 20000;  // beyond one chunk of the loop
+  const auto x = test::uniform<float>(whole, 1, 2, 11);
+  const auto want = dropped(x, 0.4f, 3, dropout_stream(1, 2), 70);
+  // Around a Philox block of 4, a batch of blocks (256), and far into the array.
+  for (const std::size_t first : {1u, 2u, 3u, 4u, 5u, 255u, 257u, 16383u})
+    for (const std::size_t count : {0u, 1u, 2u, 3u, 4u, 6u, 253u, 259u, 3000u}) {
+      std::vector<float> y(count + 1, kNaN);
+      dropout<float>(ctx, {.count = static_cast<std::int64_t>(count),
+                           .first = static_cast<std::int64_t>(first),
+                           .seed = 3,
+                           .stream = dropout_stream(1, 2),
+                           .step = 70,
+                           .p = 0.4f,
+                           .x = x.data() + first,
+                           .y = y.data()});
+      EXPECT_TRUE(std::isnan(y.back())) << "written behind the end";
+      y.pop_back();
+      ASSERT_EQ(y, std::vector<float>(want.begin() + static_cast<std::ptrdiff_t>(first),
+                                      want.begin() + static_cast<std::ptrdiff_t>(first + count)))
+          << first << " " << count;
+    }
 }
 
 TEST(Dropout, DoubleDrawsTheSameMaskAndWorksInPlace) {
@@ -91,6 +115,9 @@ TEST(Dropout, RefusesWrongKeys) {
   Context ctx;
   EXPECT_THROW(dropout<float>(ctx, {.count = 1, .p = 1.0f, .x = &x, .y = &x}), std::exception);
   EXPECT_THROW(dropout<float>(ctx, {.count = 1, .p = kNaN, .x = &x, .y = &x}), std::exception);
+  EXPECT_THROW(dropout<float>(ctx, {.count = 1, .first = -1, .p = 0.5f, .x = &x, .y = &x}), std::exception);
+  EXPECT_THROW(dropout<float>(ctx, {.count = 1, .first = 1ll << 34, .p = 0.5f, .x = &x, .y = &x}),
+               std::exception);
   EXPECT_THROW(dropout<float>(ctx, {.count = 1, .step = 1ull << 32, .p = 0.5f, .x = &x, .y = &x}),
                std::exception);
 }

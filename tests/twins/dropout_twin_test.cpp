@@ -19,7 +19,7 @@ Floats run(Context& ctx, const Floats& x, float p, std::uint64_t step) {
   auto y = test::DeviceArray<float>::poisoned(ctx, x.size());
   dropout<float>(ctx, {.count = static_cast<std::int64_t>(x.size()),
                        .seed = kSeed,
-                       .stream = dropout_stream(3, 1, 2),
+                       .stream = dropout_stream(1, 2),
                        .step = step,
                        .p = p,
                        .x = in.data(),
@@ -44,7 +44,7 @@ TEST_F(DropoutTwin, WorksInPlaceAndMisaligned) {
   test::DeviceArray<float> y(ctx, x);
   dropout<float>(ctx, {.count = 1025,
                        .seed = kSeed,
-                       .stream = dropout_stream(3, 1, 2),
+                       .stream = dropout_stream(1, 2),
                        .step = 4,
                        .p = 0.5f,
                        .x = y.data() + 1,
@@ -52,6 +52,35 @@ TEST_F(DropoutTwin, WorksInPlaceAndMisaligned) {
   const Floats got = y.read();
   EXPECT_EQ(got[0], x[0]);
   EXPECT_EQ(Floats(got.begin() + 1, got.end()), want);
+}
+
+TEST_F(DropoutTwin, SomeRowsAreDroppedAsThoseRowsOfTheWhole) {
+  Context ctx(DeviceKind::kCuda), cpu;
+  const auto x = test::uniform<float>(3000, 1, 2, 8);
+  const Floats want = run(cpu, x, 0.4f, 4);
+  // x and y begin at a vector's bound, where the Philox blocks do, or at neither.
+  for (const std::size_t first : {1u, 2u, 3u, 4u, 1021u})
+    for (const std::size_t shift : {std::size_t{0}, std::size_t{1}, 4 - first % 4})
+      for (const std::size_t count : {1u, 2u, 3u, 7u, 1025u}) {
+        Floats shifted(shift, 0.0f);
+        shifted.insert(shifted.end(), x.begin() + static_cast<std::ptrdiff_t>(first),
+                       x.begin() + static_cast<std::ptrdiff_t>(first + count));
+        test::DeviceArray<float> in(ctx, shifted);
+        auto y = test::DeviceArray<float>::poisoned(ctx, shifted.size());
+        dropout<float>(ctx, {.count = static_cast<std::int64_t>(count),
+                             .first = static_cast<std::int64_t>(first),
+                             .seed = kSeed,
+                             .stream = dropout_stream(1, 2),
+                             .step = 4,
+                             .p = 0.4f,
+                             .x = in.data() + shift,
+                             .y = y.data() + shift});
+        const Floats got = y.read();
+        EXPECT_EQ(Floats(got.begin() + static_cast<std::ptrdiff_t>(shift), got.end()),
+                  Floats(want.begin() + static_cast<std::ptrdiff_t>(first),
+                         want.begin() + static_cast<std::ptrdiff_t>(first + count)))
+            << first << " " << shift << " " << count;
+      }
 }
 
 TEST_F(DropoutTwin, RecordedStepsReadTheirStepFromDeviceMemory) {
@@ -63,7 +92,7 @@ TEST_F(DropoutTwin, RecordedStepsReadTheirStepFromDeviceMemory) {
   WorkGraph graph(ctx, [&] {
     dropout<float>(ctx, {.count = 301,
                          .seed = kSeed,
-                         .stream = dropout_stream(3, 1, 2),
+                         .stream = dropout_stream(1, 2),
                          .step = 999,
                          .scalars = scalars.data(),
                          .p = 0.5f,
