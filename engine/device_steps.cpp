@@ -21,7 +21,7 @@ DeviceSteps::DeviceSteps(Context& ctx, const Config& config, DualEncoder<float>&
       optimizer_(optimizer),
       batches_(batches),
       data_(ctx, data.dataset, takes_patches(config.model.music.kind)),
-      training_step_(config.loss, config.train.random_patches),
+      training_step_(config.loss, config.train.random_patches, config.train.chunk_size),
       songs_(ctx, {static_cast<std::int64_t>(data.train.size())}, data.train),
       table_(ctx, {kMaxWindow}),
       scalars_(ctx, {1}),

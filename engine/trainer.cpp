@@ -72,7 +72,7 @@ class Run {
       : request_(request),
         config_(request.config),
         checkpoints_(request.run_folder + "/checkpoints"),
-        step_(request.config.loss, request.config.train.random_patches) {}
+        step_(request.config.loss, request.config.train.random_patches, request.config.train.chunk_size) {}
 
   TrainResult train();
 

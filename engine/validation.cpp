@@ -11,7 +11,7 @@ namespace {
 // Batches as in training: one of a single song joins its predecessor.
 LossValues mean_loss(Context& ctx, DualEncoder<float>& model, const PreparedData& data,
                      const std::vector<std::int64_t>& rows, const Config& config) {
-  TrainingStep<float> step(config.loss);
+  TrainingStep<float> step(config.loss, 0, config.train.chunk_size);
   LossValues mean;
   const std::size_t size = static_cast<std::size_t>(config.train.batch_size);
   for (std::size_t begin = 0; begin < rows.size();) {

@@ -85,7 +85,7 @@ template <class Real>
 void CompositeLoss<Real>::evaluate(Context& ctx, const PairBatch<Real>& batch,
                                    const PairGradients<Real>& gradients) {
   Impl& s = *impl_;
-  EMER_CHECK(batch.n >= 1, "composite loss: empty batch");
+  EMER_CHECK(batch.n >= 1 || (batch.n == 0 && batch.total >= 1), "composite loss: empty batch");
   EMER_CHECK(batch.d == s.d, "composite loss: heads are {} wide, the loss was made for {}", batch.d, s.d);
   const double lambda = s.options.lambda;
   const std::size_t bytes =

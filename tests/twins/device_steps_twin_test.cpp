@@ -98,6 +98,27 @@ TEST_F(DeviceStepsTwin, RecordedStepsNeedNoMemoryAndNoWaiting) {
   EXPECT_LE(happened.synchronisations, 2u);
 }
 
+TEST_F(DeviceStepsTwin, StepsByChunksAreRecordedAndDoWhatWholeOnesDo) {
+  std::vector<std::string> chunked = kRecurrent;
+  chunked.push_back(
+      "train.chunk_size=4");  // batches of 10 and 6: three chunks and two, the last ones smaller
+  Fixture whole(kRecurrent), f(chunked);
+  const std::int64_t epoch = f.batches.per_epoch();
+  const std::vector<StepOutcome> want = whole.steps->run(whole.plan(epoch)),
+                                 got = f.steps->run(f.plan(epoch));
+  ASSERT_EQ(f.steps->why_not_recorded(), "");
+  ASSERT_EQ(got.size(), want.size());
+  // Sums of ten rows in another order, three steps of Adam: hundreds of roundings of 6e-8.
+  for (std::size_t k = 0; k < want.size(); ++k) {
+    EXPECT_NEAR(got[k].loss.loss, want[k].loss.loss, 1e-4 * std::abs(want[k].loss.loss)) << k;
+    EXPECT_NEAR(got[k].gradient_norm, want[k].gradient_norm, 1e-4 * want[k].gradient_norm) << k;
+  }
+  simt::reset_statistics();
+  f.steps->run(f.plan(epoch));
+  EXPECT_EQ(simt::statistics().allocations, 0u);
+  EXPECT_EQ(simt::statistics().graphs, 0u);
+}
+
 TEST_F(DeviceStepsTwin, StepsFromPatchesNeedNoMemoryEither) {
   const test::UncheckedAccesses unchecked;
   Fixture f(test::small_vggish("vggish_bigru",
