@@ -1,128 +1,228 @@
 #include "core/ranks/threads_communicator.h"
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
+#include <optional>
 
 #include "core/check.h"
+#include "core/ranks/call_queue.h"
+#include "core/shard.h"
 
 namespace emer {
 
 namespace {
 
-// What the ranks of one world share. Every collective is three meetings: arguments are known, results are made, all
-// have copied theirs.
-struct World {
-  explicit World(int count) : ranks(count), calls(static_cast<std::size_t>(count)) {}
+// Up to here every rank adds up the whole array itself: a second pass over the other ranks' slices costs more.
+constexpr std::size_t kWholeSum = 4096;
+// Elements summed at a time, so that the sum stays in the nearest cache while the ranks' arrays go by.
+constexpr std::size_t kSumBlock = 2048;
 
-  void meet() {
-    std::unique_lock lock(mutex);
+// What the ranks of one world share. Every call is two meetings: all have entered it and their arguments are known;
+// all have read what they need of the others' arrays. Only the first can fail, so a rank that gives up never frees an
+// array that another one reads.
+class World {
+ public:
+  World(int ranks, double timeout)
+      : slices(static_cast<std::size_t>(ranks)),
+        ranks_(ranks),
+        timeout_(timeout),
+        calls_(static_cast<std::size_t>(ranks)) {}
+
+  int ranks() const { return ranks_; }
+  const Collective& call(std::size_t rank) const { return *calls_[rank]; }
+
+  void enter(int rank, const Collective* call) {
+    const auto me = static_cast<std::size_t>(rank);
+    std::unique_lock lock(mutex_);
     check_alive();
-    const std::uint64_t mine = meeting;
-    if (++arrived == ranks) {
-      arrived = 0;
-      ++meeting;
-      changed.notify_all();
+    calls_[me] = call == nullptr ? std::nullopt : std::optional(*call);
+    here_.push_back(rank);
+    if (here_.size() == calls_.size()) {
+      check_match();
+      check_alive();
+      here_.clear();
+      ++meeting_;
+      changed_.notify_all();
       return;
     }
-    changed.wait(lock, [&] { return meeting != mine || failed_rank >= 0; });
-    if (meeting == mine) check_alive();
+    const std::uint64_t mine = meeting_;
+    const bool in_time = changed_.wait_for(lock, std::chrono::duration<double>(timeout_),
+                                           [&] { return meeting_ != mine || failure_; });
+    if (meeting_ != mine) return;
+    if (!in_time) fail(silence_line(rank, ranks_, missing(), timeout_, call));
+    check_alive();
+  }
+
+  void leave() {
+    std::unique_lock lock(mutex_);
+    if (++left_ == ranks_) {
+      left_ = 0;
+      ++meeting_;
+      changed_.notify_all();
+      return;
+    }
+    const std::uint64_t mine = meeting_;
+    changed_.wait(lock, [&] { return meeting_ != mine; });
+  }
+
+  void abort(int rank, const std::string& why) {
+    const std::lock_guard lock(mutex_);
+    fail(failure_line(rank, ranks_, why));
+  }
+
+  // Of a rank's part of a large sum: written by that rank between the two meetings, read by all after the second and
+  // before they enter the next call.
+  std::vector<std::vector<std::byte>> slices;
+
+ private:
+  void fail(std::string line) {
+    if (!failure_) failure_ = std::move(line);
+    changed_.notify_all();
   }
   void check_alive() const {
-    if (failed_rank >= 0) fail(ErrorKind::kDevice, "rank {} of {} failed: {}", failed_rank, ranks, why);
+    if (failure_) throw Error(ErrorKind::kDevice, failure_->c_str());
+  }
+  void check_match() {
+    const auto differs = [](const std::optional<Collective>& a, const std::optional<Collective>& b) {
+      if (!a || !b) return a.has_value() != b.has_value();
+      return a->kind != b->kind || a->element != b->element || a->count != b->count || a->root != b->root;
+    };
+    for (std::size_t r = 1; r < calls_.size(); ++r)
+      if (differs(calls_[0], calls_[r]))
+        return fail(fmt::format("ranks make different calls: rank 0 {}, rank {} {}",
+                                describe(calls_[0] ? &*calls_[0] : nullptr), r,
+                                describe(calls_[r] ? &*calls_[r] : nullptr)));
+  }
+  std::string missing() const {
+    std::string text;
+    for (int r = 0; r < ranks_; ++r)
+      if (std::find(here_.begin(), here_.end(), r) == here_.end())
+        text += fmt::format("{}rank {}", text.empty() ? "" : ", ", r);
+    return text;
   }
 
-  const int ranks;
-  std::vector<Collective> calls;
-  std::mutex mutex;
-  std::condition_variable changed;
-  int arrived = 0;
-  std::uint64_t meeting = 0;
-  int failed_rank = -1;
-  std::string why;
+  const int ranks_;
+  const double timeout_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::optional<Collective>> calls_;  // none: a barrier
+  std::vector<int> here_;                         // who has entered
+  int left_ = 0;
+  std::uint64_t meeting_ = 0;
+  std::optional<std::string> failure_;
 };
-
-std::size_t size_of(Element element) {
-  return element == Element::kFloat ? sizeof(float) : sizeof(double);
-}
 
 class ThreadsCommunicator final : public Communicator {
  public:
   ThreadsCommunicator(std::shared_ptr<World> world, int rank) : world_(std::move(world)), rank_(rank) {}
+  ~ThreadsCommunicator() override {
+    if (!queue_.idle()) world_->abort(rank_, "it ended while collectives were under way");
+  }
 
   std::string name() const override { return "threads"; }
   int rank() const override { return rank_; }
-  int size() const override { return world_->ranks; }
-  void barrier() override { world_->meet(); }
+  int size() const override { return world_->ranks(); }
 
   void run(const Collective& what, void*) override {
-    world_->calls[static_cast<std::size_t>(rank_)] = what;
-    world_->meet();
-    for (const Collective& other : world_->calls)
-      EMER_CHECK(other.kind == what.kind && other.element == what.element && other.count == what.count &&
-                     other.root == what.root,
-                 "ranks make different calls");
-    switch (what.element) {
-      case Element::kFloat:
-        return carry_out<float>(what);
-      case Element::kDouble:
-        return carry_out<double>(what);
-      case Element::kInt64:
-        return carry_out<std::int64_t>(what);
-    }
+    queue_.run([this, what] { carry_out(what); });
   }
-
-  void abort(const std::string& why) noexcept override {
-    const std::lock_guard lock(world_->mutex);
-    if (world_->failed_rank >= 0) return;
-    world_->failed_rank = rank_;
-    world_->why = why;
-    world_->changed.notify_all();
+  void start(const Collective& what, void*) override {
+    queue_.start([this, what] { carry_out(what); });
   }
+  void wait(void*) override { queue_.wait(); }
+  void barrier() override {
+    queue_.run([this] { world_->enter(rank_, nullptr); });
+  }
+  void abort(const std::string& why) noexcept override { world_->abort(rank_, why); }
 
  private:
-  template <class T>
   void carry_out(const Collective& what) {
+    world_->enter(rank_, &what);
     const std::size_t n = what.count, bytes = n * size_of(what.element);
-    T* const out = static_cast<T*>(what.out);
-    const auto in_of = [&](std::size_t r) { return static_cast<const T*>(world_->calls[r].in); };
-    const auto ranks = static_cast<std::size_t>(size()), me = static_cast<std::size_t>(rank_);
-    std::vector<T> sum;  // the inputs may be the outputs, so nothing is written before all have read
+    const auto me = static_cast<std::size_t>(rank_);
+    char* const out = static_cast<char*>(what.out);
     switch (what.kind) {
       case Collective::Kind::kAllReduceSum:
-      case Collective::Kind::kReduceScatterSum: {
-        const std::size_t offset = what.kind == Collective::Kind::kReduceScatterSum ? me * n : 0;
-        sum.assign(in_of(0) + offset, in_of(0) + offset + n);
-        for (std::size_t r = 1; r < ranks; ++r)
-          for (std::size_t i = 0; i < n; ++i) sum[i] += in_of(r)[offset + i];
-        world_->meet();
-        std::memcpy(out, sum.data(), bytes);
-        break;
-      }
+        return all_reduce(what);
+      case Collective::Kind::kReduceScatterSum:
+        // Nobody else reads this rank's share of its input, which `out` may be.
+        sum(what.element, me * n, n, out);
+        world_->leave();
+        return;
       case Collective::Kind::kAllGather:
         // Each rank's share inside `out` is its own input or is written by nobody else.
-        for (std::size_t r = 0; r < ranks; ++r)
-          if (in_of(r) != out + r * n) std::memmove(out + r * n, in_of(r), bytes);
-        world_->meet();
-        break;
+        for (std::size_t r = 0; r < ranks(); ++r)
+          if (bytes > 0 && in_of(r) != out + r * bytes) std::memcpy(out + r * bytes, in_of(r), bytes);
+        world_->leave();
+        return;
       case Collective::Kind::kBroadcast: {
-        const T* root = in_of(static_cast<std::size_t>(what.root));
-        if (root != out) std::memcpy(out, root, bytes);
-        world_->meet();
-        break;
+        const char* root = in_of(static_cast<std::size_t>(what.root));
+        if (bytes > 0 && root != out) std::memcpy(out, root, bytes);
+        world_->leave();
+        return;
       }
     }
   }
+
+  // The inputs may be the outputs, so nothing is written to those before all have read.
+  void all_reduce(const Collective& what) {
+    const std::size_t element = size_of(what.element), n = what.count;
+    const bool whole = n <= kWholeSum;
+    const auto slice_of = [&](std::size_t r) {
+      return shard_of(static_cast<std::int64_t>(n), size(), static_cast<int>(r));
+    };
+    const auto me = static_cast<std::size_t>(rank_);
+    const Shard mine = whole
+                           ? Shard{.total = 0, .block = 0, .first = 0, .count = static_cast<std::int64_t>(n)}
+                           : slice_of(me);
+    std::vector<std::byte>& slice = world_->slices[me];
+    slice.resize(std::max(slice.size(), static_cast<std::size_t>(mine.count) * element));
+    sum(what.element, static_cast<std::size_t>(mine.first), static_cast<std::size_t>(mine.count),
+        slice.data());
+    world_->leave();
+    char* const out = static_cast<char*>(what.out);
+    if (whole) {
+      if (n > 0) std::memcpy(out, slice.data(), n * element);
+      return;
+    }
+    for (std::size_t r = 0; r < ranks(); ++r) {
+      const Shard s = slice_of(r);
+      if (s.count > 0)
+        std::memcpy(out + static_cast<std::size_t>(s.first) * element, world_->slices[r].data(),
+                    static_cast<std::size_t>(s.count) * element);
+    }
+  }
+
+  // to[i] <- sum over ranks, in their order, of in[first + i]. `to` may be this rank's in + first.
+  void sum(Element element, std::size_t first, std::size_t count, void* to) {
+    const std::size_t size = size_of(element);
+    alignas(64) std::byte block[kSumBlock * sizeof(double)];
+    for (std::size_t i = 0; i < count; i += kSumBlock) {
+      const std::size_t n = std::min(kSumBlock, count - i);
+      std::memcpy(block, in_of(0) + (first + i) * size, n * size);
+      for (std::size_t r = 1; r < ranks(); ++r)
+        add_elements(element, block, in_of(r) + (first + i) * size, n);
+      std::memcpy(static_cast<char*>(to) + i * size, block, n * size);
+    }
+  }
+
+  std::size_t ranks() const { return static_cast<std::size_t>(world_->ranks()); }
+  const char* in_of(std::size_t rank) const { return static_cast<const char*>(world_->call(rank).in); }
 
   std::shared_ptr<World> world_;
   int rank_;
+  CallQueue queue_{CallQueue::Runs::kCallerWhenIdle};
 };
 
 }  // namespace
 
-std::vector<std::shared_ptr<Communicator>> thread_communicators(int ranks) {
+std::vector<std::shared_ptr<Communicator>> thread_communicators(int ranks, double timeout) {
   EMER_CHECK(ranks >= 1, "threads communicator: {} ranks", ranks);
-  auto world = std::make_shared<World>(ranks);
+  EMER_CHECK(timeout > 0, "threads communicator: a timeout of {} s", timeout);
+  auto world = std::make_shared<World>(ranks, timeout);
   std::vector<std::shared_ptr<Communicator>> all;
   for (int r = 0; r < ranks; ++r) all.push_back(std::make_shared<ThreadsCommunicator>(world, r));
   return all;

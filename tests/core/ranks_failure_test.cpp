@@ -1,0 +1,138 @@
+// Ranks as threads that fail, hang or make different calls: all others end, with one line.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/check.h"
+#include "core/collectives.h"
+#include "core/ranks/threads_communicator.h"
+#include "tests/support/ranks.h"
+
+namespace emer::test {
+namespace {
+
+// The error line of each rank, "" where it ended well.
+std::vector<std::string> lines_of(int ranks, double timeout, const auto& body) {
+  const auto world = thread_communicators(ranks, timeout);
+  std::vector<std::string> lines(static_cast<std::size_t>(ranks));
+  std::vector<std::thread> threads;
+  for (int r = 0; r < ranks; ++r)
+    threads.emplace_back([&, r] {
+      Context ctx(DeviceKind::kCpu, world[static_cast<std::size_t>(r)]);
+      try {
+        body(ctx);
+      } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kDevice);
+        lines[static_cast<std::size_t>(r)] = error.what();
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  return lines;
+}
+
+TEST(RanksFailure, AFailedRankEndsTheOthersNamingIt) {
+  try {
+    on_ranks(4, [](Context& ctx) {
+      if (rank_of(ctx) == 2) {
+        ctx.communicator().abort("no data");
+        return;
+      }
+      double x = 1.0;
+      all_reduce_sum(ctx, &x, 1);
+      ADD_FAILURE() << "rank " << rank_of(ctx) << " went on";
+    });
+    FAIL() << "nobody noticed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kDevice);
+    EXPECT_EQ(std::string(error.what()), "rank 2 of 4 failed: no data");
+  }
+}
+
+TEST(RanksFailure, LaterCallsEndToo) {
+  const std::vector<std::string> lines = lines_of(2, 60.0, [](Context& ctx) {
+    double x = 1.0;
+    all_reduce_sum(ctx, &x, 1);
+    if (rank_of(ctx) == 1) return ctx.communicator().abort("no data");
+    for (int k = 0; k < 3; ++k) {
+      EXPECT_THROW(ctx.communicator().barrier(), Error);
+      EXPECT_THROW(all_reduce_sum(ctx, &x, 1), Error);
+      EXPECT_THROW(
+          {
+            start_all_reduce_sum(ctx, &x, 1);
+            wait_started(ctx);
+          },
+          Error);
+    }
+    ctx.communicator().abort("a second failure does not replace the first");
+    all_reduce_sum(ctx, &x, 1);
+  });
+  EXPECT_EQ(lines[0], "rank 1 of 2 failed: no data");
+}
+
+TEST(RanksFailure, AStartedCallEndsInTheWait) {
+  const std::vector<std::string> lines = lines_of(3, 60.0, [](Context& ctx) {
+    if (rank_of(ctx) == 1) return ctx.communicator().abort("no data");
+    std::vector<float> a(10000, 1.f), b(5, 1.f);
+    try {
+      start_all_reduce_sum(ctx, a.data(), a.size());
+      start_all_reduce_sum(ctx, b.data(), b.size());
+    } catch (const Error&) {  // the first may have failed before the second is started
+    }
+    wait_started(ctx);
+  });
+  EXPECT_EQ(lines[0], "rank 1 of 3 failed: no data");
+  EXPECT_EQ(lines[2], "rank 1 of 3 failed: no data");
+}
+
+TEST(RanksFailure, ASilentRankIsNamedAfterTheTimeout) {
+  std::atomic<bool> ended = false;
+  const std::vector<std::string> lines = lines_of(3, 0.2, [&](Context& ctx) {
+    std::vector<double> x(12, 1.0);
+    if (rank_of(ctx) > 0)
+      while (!ended) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    try {
+      all_reduce_sum(ctx, x.data(), x.size());
+    } catch (const Error&) {
+      ended = true;
+      throw;
+    }
+  });
+  for (const std::string& line : lines)
+    EXPECT_EQ(line, "rank 0 of 3: no answer from rank 1, rank 2 for 0.2 s in all_reduce of 12 double");
+}
+
+TEST(RanksFailure, DifferentCallsAreToldOnEveryRank) {
+  const std::vector<std::string> lines = lines_of(3, 60.0, [](Context& ctx) {
+    std::vector<float> x(8, 1.f);
+    all_reduce_sum(ctx, x.data(), rank_of(ctx) == 2 ? 7 : 8);
+  });
+  for (const std::string& line : lines)
+    EXPECT_EQ(line, "ranks make different calls: rank 0 all_reduce of 8 float, rank 2 all_reduce of 7 float");
+  const std::vector<std::string> others = lines_of(2, 60.0, [](Context& ctx) {
+    std::int64_t x = 1;
+    rank_of(ctx) == 0 ? ctx.communicator().barrier() : all_reduce_sum(ctx, &x, 1);
+  });
+  for (const std::string& line : others)
+    EXPECT_EQ(line, "ranks make different calls: rank 0 barrier, rank 1 all_reduce of 1 int64");
+}
+
+// The arrays of what was started are gone: the rank's own thread must not touch them, nor the other rank wait.
+TEST(RanksFailure, ARankThatLeavesWithCallsUnderWayEndsTheOthers) {
+  auto world = thread_communicators(2, 60.0);
+  std::vector<double> x(10, 1.0), y(10, 1.0);
+  world[1]->start({.element = Element::kDouble, .in = x.data(), .out = x.data(), .count = 10}, nullptr);
+  world[1].reset();
+  try {
+    world[0]->run({.element = Element::kDouble, .in = y.data(), .out = y.data(), .count = 10}, nullptr);
+    FAIL() << "rank 0 went on";
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()), "rank 1 of 2 failed: it ended while collectives were under way");
+  }
+}
+
+}  // namespace
+}  // namespace emer::test
