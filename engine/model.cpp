@@ -211,6 +211,14 @@ ParameterList<Real> DualEncoder<Real>::parameters() {
 }
 
 template <class Real>
+ParameterList<Real> DualEncoder<Real>::in_backward_order() {
+  ParameterList<Real> all = loss_->parameters();
+  for (Encoder<Real>* encoder : {music_.get(), emotion_.get()})
+    for (Parameter<Real>* p : encoder->in_backward_order()) all.push_back(p);
+  return all;
+}
+
+template <class Real>
 std::vector<float> DualEncoder<Real>::rate_scales() {
   std::vector<float> scales;
   for (const Parameter<Real>* p : parameters())

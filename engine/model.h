@@ -42,6 +42,8 @@ class DualEncoder {
   CompositeLoss<Real>& loss() { return *loss_; }
   // Music encoder, emotion encoder, loss: stable order, sorted as method.md section 7 lists them.
   ParameterList<Real> parameters();
+  // The same in the order in which a pass completes their gradients.
+  ParameterList<Real> in_backward_order();
   std::vector<float> rate_scales();  // of each parameter's learning rate
   int embedding_dim() const { return music_->config().embedding_dim; }
   const InputShape& shape() const { return shape_; }

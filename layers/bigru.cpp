@@ -90,6 +90,9 @@ void BiGru<Real>::backward(Context& ctx, const Real* dy, Real* dx) {
   }
   gru_backward(ctx, args);
   x_ = nullptr;
+  for (int d = 2; d-- > 0;)
+    for (auto p = directions_[d].parameters.rbegin(); p != directions_[d].parameters.rend(); ++p)
+      p->parameter.gradient_is_complete();
 }
 
 template class BiGru<float>;

@@ -69,7 +69,7 @@ void ConvStack<Real, Stored>::forward(Context& ctx, int patches, const Stored* x
 
 template <class Real, class Stored>
 void ConvStack<Real, Stored>::backward(Context& ctx, const Stored* x, ConvLayers<Real>& layers,
-                                       const Stored* y, const Stored* dy) {
+                                       const Stored* y, const Stored* dy, bool last_piece) {
   EMER_CHECK(kept_ >= 1, "vggish: backward before forward");
   ArenaScope scope(ctx);
   Stored* gradients[2];  // with respect to the outputs of blocks of either parity
@@ -93,6 +93,9 @@ void ConvStack<Real, Stored>::backward(Context& ctx, const Stored* x, ConvLayers
                                             .dx = dx,
                                             .kernel = kernels_[k]});
     dy = dx;
+    if (!last_piece) continue;
+    layers[k].bias.parameter.gradient_is_complete();
+    layers[k].weight.parameter.gradient_is_complete();
   }
 }
 
@@ -131,11 +134,11 @@ void RoundedConvStack::forward(Context& ctx, int patches, const float* x, const 
 }
 
 void RoundedConvStack::backward(Context& ctx, const float* x, ConvLayers<float>& layers, const float* y,
-                                const float* dy) {
+                                const float* dy, bool last_piece) {
   const ArenaScope scope(ctx);
   const std::int64_t count = output_size(kept_);
   stack_.backward(ctx, rounded(ctx, input_size(kept_), x), layers, rounded(ctx, count, y),
-                  rounded(ctx, count, dy));
+                  rounded(ctx, count, dy), last_piece);
 }
 
 template class ConvStack<float>;

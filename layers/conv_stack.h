@@ -32,8 +32,10 @@ class ConvStack {
   // x [patches, 96, 64] to y [patches, 6, 4, channels[5]], overwritten. keep: backward will follow.
   void forward(Context& ctx, int patches, const Stored* x, const ConvLayers<Real>& layers, bool keep,
                Stored* y);
-  // For the last forward that kept, with its x and y; dy like y. Parameter gradients accumulate.
-  void backward(Context& ctx, const Stored* x, ConvLayers<Real>& layers, const Stored* y, const Stored* dy);
+  // For the last forward that kept, with its x and y; dy like y. Parameter gradients accumulate. last_piece: they are
+  // complete with this one.
+  void backward(Context& ctx, const Stored* x, ConvLayers<Real>& layers, const Stored* y, const Stored* dy,
+                bool last_piece);
 
   std::size_t kept_bytes() const;
 
@@ -56,7 +58,8 @@ class RoundedConvStack {
 
   void forward(Context& ctx, int patches, const float* x, const ConvLayers<float>& layers, bool keep,
                float* y);
-  void backward(Context& ctx, const float* x, ConvLayers<float>& layers, const float* y, const float* dy);
+  void backward(Context& ctx, const float* x, ConvLayers<float>& layers, const float* y, const float* dy,
+                bool last_piece);
   std::size_t kept_bytes() const { return stack_.kept_bytes(); }
 
  private:

@@ -162,6 +162,11 @@ void Encoder<Real>::backward(Context& ctx, const HeadGradients<Real>& gradients)
   EMER_CHECK(e.n >= 1, "encoder: backward before forward");
   ArenaScope scope(ctx);
   const Real* d_heads[3] = {gradients.embedding, gradients.mean, gradients.log_variance};
+  if (d_heads[0] == nullptr && d_heads[1] == nullptr && d_heads[2] == nullptr) {
+    for (const Parameter<Real>* p : in_backward_order())
+      if (p->gradient.size() > 0) p->gradient_is_complete();
+    return;
+  }
   const auto size = static_cast<std::size_t>(e.head_size());
   if (d_heads[2] != nullptr && e.clamps()) {
     Real* masked = ctx.scratch<Real>(size);
@@ -176,11 +181,13 @@ void Encoder<Real>::backward(Context& ctx, const HeadGradients<Real>& gradients)
   Real* d_trunk = ctx.scratch<Real>(size);
   bool any = false;
   for (int h = 0; h < 3; ++h) {
-    if (d_heads[h] == nullptr) continue;
+    if (d_heads[h] == nullptr) {
+      e.heads[h].gradients_are_complete();
+      continue;
+    }
     e.heads[h].backward(ctx, e.n, e.trunk_output, Activation::kNone, nullptr, d_heads[h], d_trunk, any);
     any = true;
   }
-  if (!any) return;
   const bool into_vggish = e.vggish && e.config.vggish_trainable;
   Real* d_trunk_input = nullptr;
   if (e.gru || into_vggish)
@@ -205,6 +212,23 @@ template <class Real>
 ParameterList<Real> Encoder<Real>::parameters() {
   ParameterList<Real> list;
   for (InitialisedParameter<Real>* p : impl_->parameters) list.push_back(&p->parameter);
+  return list;
+}
+
+template <class Real>
+ParameterList<Real> Encoder<Real>::in_backward_order() {
+  ParameterList<Real> list;
+  const auto append_reversed = [&](const auto& parameters) {
+    for (auto p = parameters.rbegin(); p != parameters.rend(); ++p) list.push_back(&(*p)->parameter);
+  };
+  std::vector<InitialisedParameter<Real>*> before_heads = impl_->parameters;
+  for (Linear<Real>& head : impl_->heads) {
+    std::vector<InitialisedParameter<Real>*> of_head;
+    head.append_parameters(of_head);
+    append_reversed(of_head);
+    before_heads.resize(before_heads.size() - of_head.size());
+  }
+  append_reversed(before_heads);
   return list;
 }
 

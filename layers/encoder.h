@@ -107,6 +107,8 @@ class Encoder {
 
   // VGGish's first, then in the order of method.md section 7; stable. Frozen ones have an empty gradient.
   ParameterList<Real> parameters();
+  // The same in the order in which backward() completes their gradients.
+  ParameterList<Real> in_backward_order();
   const EncoderConfig& config() const;
 
  private:

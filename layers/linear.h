@@ -37,7 +37,8 @@ class Linear {
                                .activation = activation,
                                .y = y});
   }
-  // activation and y as in forward; y may be null with kNone. dx: null where not wanted.
+  // activation and y as in forward; y may be null with kNone. dx: null where not wanted. Once a pass: both parameters'
+  // gradients are complete behind it.
   void backward(Context& ctx, int n, const Real* x, Activation activation, const Real* y, const Real* dy,
                 Real* dx, bool accumulate_dx = false) {
     linear_backward<Real>(ctx, {.n = n,
@@ -52,6 +53,12 @@ class Linear {
                                 .d_bias = bias_.parameter.gradient.data(),
                                 .dx = dx,
                                 .accumulate_dx = accumulate_dx});
+    gradients_are_complete();
+  }
+  // A backward pass calls it where it leaves this layer out.
+  void gradients_are_complete() const {
+    bias_.parameter.gradient_is_complete();
+    weight_.parameter.gradient_is_complete();
   }
 
  private:

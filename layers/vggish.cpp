@@ -211,7 +211,7 @@ struct Vggish<Real>::Impl {
           k == kept_piece ? input_of(ctx, first, count) : run_piece(ctx, k, true, features.data());
       const std::int64_t at = std::int64_t{first} * features_of_patch;
       with_stack([&](auto& convolutions) {
-        convolutions.backward(ctx, input, conv_layers, features.data() + at, d_features + at);
+        convolutions.backward(ctx, input, conv_layers, features.data() + at, d_features + at, k == 0);
       });
     }
   }

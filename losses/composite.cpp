@@ -97,6 +97,7 @@ void CompositeLoss<Real>::evaluate(Context& ctx, const PairBatch<Real>& batch,
   };
   if (s.has_cca()) {
     cca(ctx, s.options.cca, batch, gradients, lambda, s.projections.data(), s.values.data());
+    for (const Parameter<Real>& p : s.projections) p.gradient_is_complete();
   } else {
     clear(gradients.music_embedding);
     clear(gradients.emotion_embedding);
@@ -104,6 +105,7 @@ void CompositeLoss<Real>::evaluate(Context& ctx, const PairBatch<Real>& batch,
   if (s.has_kl()) {
     kl_ranking(ctx, s.options.kl, batch, gradients, 1.0 - lambda, s.log_temperature.data(),
                s.values.data() + 1);
+    for (const Parameter<Real>& p : s.log_temperature) p.gradient_is_complete();
   } else {
     clear(gradients.music_mean);
     clear(gradients.music_log_variance);

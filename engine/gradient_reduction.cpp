@@ -1,0 +1,162 @@
+#include "engine/gradient_reduction.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/collectives.h"
+
+namespace emer {
+namespace {
+
+template <class Real>
+void copy_elements(Context& ctx, Real* to, const Real* from, std::int64_t count) {
+  copy_on_device(ctx, to, from, static_cast<std::size_t>(count) * sizeof(Real));
+}
+
+}  // namespace
+
+template <class Real>
+GradientReduction<Real>::GradientReduction(Context& ctx, const ParameterList<Real>& parameters,
+                                           std::size_t bucket_bytes, Leaves leaves)
+    : ctx_(ctx), leaves_(leaves) {
+  std::vector<std::int64_t> sizes;
+  for (Parameter<Real>* p : parameters) {
+    if (p->gradient.size() == 0) continue;
+    parameters_.push_back(p);
+    sizes.push_back(static_cast<std::int64_t>(p->gradient.size()));
+  }
+  plan_ = plan_buckets(sizes, static_cast<std::int64_t>(bucket_bytes / sizeof(Real)), ranks_of(ctx));
+  buckets_of_.resize(parameters_.size());
+  packed_.resize(plan_.size());
+  for (std::size_t b = 0; b < plan_.size(); ++b) {
+    for (const BucketPart& part : plan_[b].parts) buckets_of_[part.array].push_back(b);
+    if (!plan_[b].in_place && ranks_of(ctx) > 1) {
+      packed_[b].resize(ctx, {plan_[b].block * ranks_of(ctx)});
+      packed_[b].zero(ctx);  // between the parts too
+    }
+    shares_.push_back(share_of(plan_[b], rank_of(ctx)));
+    for (const BucketPart& part : shares_.back()) {
+      Parameter<Real>& p = *parameters_[part.array];
+      own_.push_back({.parameter = &p,
+                      .first = part.first,
+                      .count = part.count,
+                      .gradient = leaves_shares() && packed_[b].size() > 0 ? packed_[b].data() + part.at
+                                                                           : p.gradient.data() + part.first});
+    }
+  }
+  reset();
+  if (ranks_of(ctx) > 1)
+    for (std::size_t i = 0; i < parameters_.size(); ++i)
+      parameters_[i]->on_gradient_complete = [this, i] { complete(i); };
+}
+
+template <class Real>
+GradientReduction<Real>::~GradientReduction() {
+  for (Parameter<Real>* p : parameters_) p->on_gradient_complete = nullptr;
+}
+
+template <class Real>
+void GradientReduction<Real>::reset() {
+  missing_.clear();
+  for (const Bucket& bucket : plan_) missing_.push_back(bucket.parts.size());
+  complete_.assign(parameters_.size(), false);
+  next_ = 0;
+  armed_ = false;
+}
+
+template <class Real>
+void GradientReduction<Real>::complete(std::size_t parameter) {
+  if (!armed_) return;
+  EMER_CHECK(!complete_[parameter], "gradient reduction: {} is complete twice in one pass",
+             parameters_[parameter]->name);
+  complete_[parameter] = true;
+  for (const std::size_t b : buckets_of_[parameter]) --missing_[b];
+  while (next_ < plan_.size() && missing_[next_] == 0) start(next_++);
+}
+
+template <class Real>
+Real* GradientReduction<Real>::at(std::size_t bucket, std::int64_t place) {
+  Real* const begin = plan_[bucket].in_place ? parameters_[plan_[bucket].parts.front().array]->gradient.data()
+                                             : packed_[bucket].data();
+  return begin + place;
+}
+
+template <class Real>
+void GradientReduction<Real>::start(std::size_t b) {
+  const Bucket& bucket = plan_[b];
+  if (!bucket.in_place)
+    for (const BucketPart& part : bucket.parts)
+      copy_elements(ctx_, at(b, part.at), parameters_[part.array]->gradient.data() + part.first, part.count);
+  const auto block = static_cast<std::size_t>(bucket.block);
+  if (leaves_shares())
+    start_reduce_scatter_sum(ctx_, at(b, 0), at(b, bucket.block * rank_of(ctx_)), block);
+  else
+    start_all_reduce_sum(ctx_, at(b, 0), block * static_cast<std::size_t>(ranks_of(ctx_)));
+}
+
+template <class Real>
+void GradientReduction<Real>::finish() {
+  if (ranks_of(ctx_) == 1) return;
+  while (next_ < plan_.size()) start(next_++);
+  wait_started(ctx_);
+  if (!leaves_shares())
+    for (std::size_t b = 0; b < plan_.size(); ++b)
+      if (!plan_[b].in_place)
+        for (const BucketPart& part : plan_[b].parts)
+          copy_elements(ctx_, parameters_[part.array]->gradient.data() + part.first, at(b, part.at),
+                        part.count);
+  reset();
+}
+
+template <class Real>
+void GradientReduction<Real>::gather_values() {
+  if (ranks_of(ctx_) == 1) return;
+  const auto value = [&](const BucketPart& part) {
+    return parameters_[part.array]->value.data() + part.first;
+  };
+  for (std::size_t b = 0; b < plan_.size(); ++b) {
+    const Bucket& bucket = plan_[b];
+    if (!bucket.in_place)
+      for (const BucketPart& part : shares_[b])
+        copy_elements(ctx_, packed_[b].data() + part.at, value(part), part.count);
+    Real* const all = bucket.in_place ? value(bucket.parts.front()) : packed_[b].data();
+    start_all_gather<Real>(ctx_, all + bucket.block * rank_of(ctx_), all,
+                           static_cast<std::size_t>(bucket.block));
+  }
+  wait_started(ctx_);
+  for (std::size_t b = 0; b < plan_.size(); ++b)
+    if (!plan_[b].in_place)
+      for (const BucketPart& part : plan_[b].parts)
+        copy_elements(ctx_, value(part), packed_[b].data() + part.at, part.count);
+}
+
+template <class Real>
+std::vector<std::vector<Real>> GradientReduction<Real>::gather_to_first(const std::vector<const Real*>& own) {
+  EMER_CHECK(own.size() == own_.size(), "gradient reduction: {} arrays for {} parts", own.size(),
+             own_.size());
+  const bool first = rank_of(ctx_) == 0;
+  std::vector<std::vector<Real>> all(parameters_.size());
+  if (first)
+    for (std::size_t i = 0; i < all.size(); ++i) all[i].resize(parameters_[i]->value.size());
+  Tensor<Real> whole;
+  std::size_t k = 0;
+  for (std::size_t b = 0; b < plan_.size(); ++b) {
+    const Bucket& bucket = plan_[b];
+    whole.resize(ctx_, {bucket.block * ranks_of(ctx_)});
+    whole.zero(ctx_);
+    for (const BucketPart& part : shares_[b])
+      copy_elements(ctx_, whole.data() + part.at, own[k++], part.count);
+    all_gather<Real>(ctx_, whole.data() + bucket.block * rank_of(ctx_), whole.data(),
+                     static_cast<std::size_t>(bucket.block));
+    if (first)
+      for (const BucketPart& part : bucket.parts)
+        copy_to_host(ctx_, all[part.array].data() + part.first, whole.data() + part.at,
+                     static_cast<std::size_t>(part.count) * sizeof(Real));
+  }
+  return all;
+}
+
+template class GradientReduction<float>;
+template class GradientReduction<double>;
+
+}  // namespace emer
