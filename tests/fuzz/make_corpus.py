@@ -247,3 +247,26 @@ for path in sorted((here.parents[1] / "data_files" / "tf_checkpoint").glob("*.ck
     start = size + varint(data, index + 1)[0]
     _, at = varint(data, start)
     write("tf_checkpoint", path.stem + "_block", data[:varint(data, at)[0]])
+
+for name, text in {"one": "login", "two": "a,b", "range": "gpu[003-005,9],x", "rack": "rack[2-3]node[10-12]-ib", "open": "gpu[1"}.items():
+    write("node_list", name, text.encode())
+write("node_list", "number", b"4")
+
+
+def number(value):
+    return value.to_bytes(8, "little", signed=True)
+
+
+def text(value):
+    return number(len(value)) + value
+
+
+def frame(kind, body):
+    return (len(body) + 1).to_bytes(4, "little") + bytes([kind]) + body
+
+
+write("rank_messages", "store", frame(0, number(1)) + frame(1, text(b"key") + text(b"value")) + frame(2, text(b"key")) + frame(3, text(b"n") + number(-1)))
+write("rank_messages", "huge", b"\xff\xff\xff\x7f\x01")
+write("rank_messages", "http", b"GET / HTTP/1.1\r\n\r\n")
+write("rank_messages", "place", number(4711) + number(-1) + number(2) + text(b"10.0.0.1") + text(b"fd00::1"))
+write("rank_messages", "many", number(1) + number(1) + number(1 << 40))
