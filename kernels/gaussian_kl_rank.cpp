@@ -4,9 +4,22 @@
 
 #include "core/check.h"
 #include "kernels/dispatch.h"
-#include "kernels/one_rank.h"
 
 namespace emer {
+
+namespace {
+
+template <class Real>
+void nothing(Context& ctx, const GaussianKlRank<Real>& a) {
+  const std::size_t bytes = static_cast<std::size_t>(a.n) * static_cast<std::size_t>(a.d) * sizeof(Real);
+  for (const GaussianSide<Real>* side : {&a.music, &a.emotion}) {
+    fill_zero(ctx, side->d_mean, bytes);
+    fill_zero(ctx, side->d_log_variance, bytes);
+  }
+  fill_zero(ctx, a.loss, sizeof(double));
+}
+
+}  // namespace
 
 template <class Real>
 void gaussian_kl_rank(Context& ctx, const GaussianKlRank<Real>& a) {
@@ -22,7 +35,10 @@ void gaussian_kl_rank(Context& ctx, const GaussianKlRank<Real>& a) {
   EMER_CHECK(std::isfinite(a.pair_weight) && std::isfinite(a.norm_weight) && std::isfinite(a.gradient_weight),
              "gaussian_kl_rank: weights {}, {}, {} must be finite", a.pair_weight, a.norm_weight,
              a.gradient_weight);
-  require_one_rank(ctx, "gaussian_kl_rank");
+  EMER_CHECK(a.rows == kKlAllRows ? a.first_row == 0
+                                  : a.rows >= 0 && a.first_row >= 0 && a.first_row <= a.n - a.rows,
+             "gaussian_kl_rank: {} rows from {} on of {}", a.rows, a.first_row, a.n);
+  if (a.rows == 0) return nothing(ctx, a);
   dispatch<Real>(
       ctx, "gaussian_kl_rank", [&] { cpu::gaussian_kl_rank(ctx, a); },
       [&] { cuda::gaussian_kl_rank(ctx, a); });

@@ -32,11 +32,10 @@
 //           under way         9.2e-2       6.1e-2    7.6e-3    5.5e-6
 //           separated         6.6e-1       5.1e-1    6.4e-2    4.8e-5
 //           far variances     7.0e-1       5.0e-1    6.8e-2    7.2e-5
-// Batch:  couples all pairs of the global batch. Distributed, ranks would all-gather (mu, log_variance) of
-//         both sides, the column sums behind c and s being all-reduced first, each would work its own block
-//         of rows of A and B, and the columns' gradients would be reduce-scattered. Now more than one rank is
-//         an Error(kDevice).
-// Errors: EMER_CHECK on sizes, null pointers and weights; Error(kDevice) on several ranks.
+// Batch:  couples all pairs of the global batch, exchanges nothing: n is the whole batch, gathered by the caller, and
+//         a rank works a range of rows of A and B against all columns. Sums of the results of ranges that make up
+//         all rows are the results of the whole, up to the order of sums (losses/kl_ranking.h).
+// Errors: EMER_CHECK on sizes, ranges, null pointers and weights.
 #pragma once
 
 #include "core/context.h"
@@ -53,6 +52,8 @@ enum class KlRanking { kHinge, kSoftmax };
 //   kHopper  the same tiles by wgmma and the copy engine of sm_90a; Error(kDevice) on another device
 enum class KlKernel { kAuto, kStrips, kTiles, kHopper };
 
+inline constexpr int kKlAllRows = -1;
+
 // One view's Gaussians and their gradients; all [n, d] row-major on the context's device. Gradients must not
 // alias inputs or each other.
 template <class Real>
@@ -67,6 +68,10 @@ template <class Real>
 struct GaussianKlRank {
   int n = 0;  // pairs, >= 1
   int d = 0;  // >= 1
+  // The rows of A and B whose terms i of the loss count: loss and gradients are theirs alone, the gradients still those
+  // of all n samples. No row: all zeros.
+  int first_row = 0;      // in 0 .. n
+  int rows = kKlAllRows;  // in 0 .. n - first_row, or kKlAllRows: all from row 0 on
   GaussianSide<Real> music;
   GaussianSide<Real> emotion;
   KlRanking ranking = KlRanking::kHinge;

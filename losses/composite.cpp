@@ -91,6 +91,9 @@ void CompositeLoss<Real>::evaluate(Context& ctx, const PairBatch<Real>& batch,
   const std::size_t bytes =
       static_cast<std::size_t>(batch.n) * static_cast<std::size_t>(batch.d) * sizeof(Real);
   s.values.zero(ctx);
+  const ArenaScope scope(ctx);
+  // Gathered while the CCA term is computed.
+  const KlBatch<Real> gaussians = s.has_kl() ? start_kl_batch(ctx, batch) : KlBatch<Real>{};
   // The gradient of a term that is off is zero where the caller asked for it.
   const auto clear = [&](Real* gradient) {
     if (gradient) fill_zero(ctx, gradient, bytes);
@@ -103,7 +106,7 @@ void CompositeLoss<Real>::evaluate(Context& ctx, const PairBatch<Real>& batch,
     clear(gradients.emotion_embedding);
   }
   if (s.has_kl()) {
-    kl_ranking(ctx, s.options.kl, batch, gradients, 1.0 - lambda, s.log_temperature.data(),
+    kl_ranking(ctx, s.options.kl, gaussians, gradients, 1.0 - lambda, s.log_temperature.data(),
                s.values.data() + 1);
     for (const Parameter<Real>& p : s.log_temperature) p.gradient_is_complete();
   } else {

@@ -28,26 +28,31 @@ struct Centred {
 template <class Real>
 class KlRank {
  public:
-  KlRank(Context& ctx, const GaussianKlRank<Real>& args) : a_(args), n_(args.n), d_(args.d) {
-    const auto cells = static_cast<std::size_t>(n_ * d_), rows = static_cast<std::size_t>(n_);
-    const auto width = static_cast<std::size_t>(2 * d_);
+  KlRank(Context& ctx, const GaussianKlRank<Real>& args)
+      : a_(args),
+        n_(args.n),
+        d_(args.d),
+        first_(args.first_row),
+        rows_(args.rows == kKlAllRows ? n_ : Index{args.rows}) {
+    const auto cells = static_cast<std::size_t>(n_ * d_), rows = static_cast<std::size_t>(rows_);
+    const auto columns = static_cast<std::size_t>(n_), width = static_cast<std::size_t>(2 * d_);
     for (Centred* side : {&music_, &emotion_})
       *side = {ctx.scratch<double>(cells), ctx.scratch<double>(cells), ctx.scratch<double>(cells)};
     inverse_scale_ = ctx.scratch<double>(static_cast<std::size_t>(d_));
-    row_operand_ = ctx.scratch<Real>(2 * cells);
+    row_operand_ = ctx.scratch<Real>(rows * width);
     column_operand_ = ctx.scratch<Real>(2 * cells);
     column_pull_ = ctx.scratch<Real>(2 * cells);
     row_mean_ = ctx.scratch<double>(width);
     column_mean_ = ctx.scratch<double>(width);
     row_term_ = ctx.scratch<double>(rows);
-    column_term_ = ctx.scratch<double>(rows);
+    column_term_ = ctx.scratch<double>(columns);
     diagonal_ = ctx.scratch<double>(rows);
     diagonal_gradient_ = ctx.scratch<double>(rows);
     row_loss_ = ctx.scratch<double>(rows);
     row_weight_ = ctx.scratch<double>(rows);
     row_temperature_ = ctx.scratch<double>(rows);
-    column_weight_ = ctx.scratch<double>(rows);
-    strip_rows_ = std::min(kStripRows, n_);
+    column_weight_ = ctx.scratch<double>(columns);
+    strip_rows_ = std::min(kStripRows, rows_);
     strip_ = ctx.scratch<Real>(static_cast<std::size_t>(strip_rows_ * n_));
     row_pull_ = ctx.scratch<Real>(static_cast<std::size_t>(strip_rows_) * width);
   }
@@ -101,7 +106,7 @@ class KlRank {
     });
   }
 
-  // S_ij = KL(column side's j || row side's i): 2 S_ij = R_i . C_j + ..., R = [1/w, m/w], C = [w + m^2, -2m].
+  // S_ij = KL(column side's j || row side's first_ + i): 2 S_ij = R_i . C_j + ..., R = [1/w, m/w], C = [w + m^2, -2m].
   double direction(const Centred& rows, const Centred& columns, const GaussianSide<Real>& row_side,
                    const GaussianSide<Real>& column_side, bool accumulate) {
     operands(rows, columns);
@@ -109,8 +114,8 @@ class KlRank {
         a_.pair_weight * a_.gradient_weight / (a_.ranking == KlRanking::kSoftmax ? temperature_ : 1.0);
     bool any_pull = false;
     std::fill_n(column_weight_, n_, 0.0);
-    for (Index first = 0; first < n_; first += strip_rows_) {
-      const Index count = std::min(strip_rows_, n_ - first), width = 2 * d_;
+    for (Index first = 0; first < rows_; first += strip_rows_) {
+      const Index count = std::min(strip_rows_, rows_ - first), width = 2 * d_;
       gemm(Op::kNone, Op::kTranspose, count, n_, width, Real(1), row_operand_ + first * width, width,
            column_operand_, width, Real(0), strip_, n_);
       parallel_for(count, kRowGrain, [&](Index begin, Index end) {
@@ -150,12 +155,12 @@ class KlRank {
     });
 
     double pairs = 0.0, norm = 0.0, temperature = 0.0;
-    for (Index i = 0; i < n_; ++i) {
+    for (Index i = 0; i < rows_; ++i) {
       pairs += row_loss_[i];
       norm += std::abs(diagonal_[i]);
     }
     if (a_.ranking == KlRanking::kSoftmax && a_.d_log_temperature) {
-      for (Index i = 0; i < n_; ++i) temperature += row_temperature_[i];
+      for (Index i = 0; i < rows_; ++i) temperature += row_temperature_[i];
       *a_.d_log_temperature += static_cast<Real>(a_.pair_weight * a_.gradient_weight * temperature);
     }
     return a_.pair_weight * pairs + a_.norm_weight * norm;
@@ -183,28 +188,38 @@ class KlRank {
       }
     });
     parallel_for(n_, kRowGrain, [&](Index begin, Index end) {
-      for (Index i = begin; i < end; ++i) {
-        double row_term = 0.0, column_term = 0.0, diagonal = 0.0;
-        Real* row = row_operand_ + i * width;
-        Real* column = column_operand_ + i * width;
+      for (Index j = begin; j < end; ++j) {
+        double column_term = 0.0;
+        Real* column = column_operand_ + j * width;
         for (Index k = 0; k < d_; ++k) {
-          const Index cell = i * d_ + k;
-          const double wq = rows.variance[cell], mq = rows.mean[cell], inverse = 1.0 / wq;
-          const double wp = columns.variance[cell], mp = columns.mean[cell];
-          const double second = wp + mp * mp - column_mean_[k], first = -2.0 * mp - column_mean_[d_ + k];
-          row_term += mq * mq * inverse + rows.log_variance[cell] - 1.0 + inverse * column_mean_[k] +
-                      mq * inverse * column_mean_[d_ + k];
+          const Index cell = j * d_ + k;
+          const double m = columns.mean[cell];
+          const double second = columns.variance[cell] + m * m - column_mean_[k];
+          const double first = -2.0 * m - column_mean_[d_ + k];
           column_term += second * row_mean_[k] + first * row_mean_[d_ + k] - columns.log_variance[cell];
-          row[k] = static_cast<Real>(inverse - row_mean_[k]);
-          row[d_ + k] = static_cast<Real>(mq * inverse - row_mean_[d_ + k]);
           column[k] = static_cast<Real>(second);
           column[d_ + k] = static_cast<Real>(first);
+        }
+        column_term_[j] = column_term;
+      }
+    });
+    parallel_for(rows_, kRowGrain, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) {
+        double row_term = 0.0, diagonal = 0.0;
+        Real* row = row_operand_ + i * width;
+        for (Index k = 0; k < d_; ++k) {
+          const Index cell = (first_ + i) * d_ + k;
+          const double wq = rows.variance[cell], mq = rows.mean[cell], inverse = 1.0 / wq;
+          const double wp = columns.variance[cell], mp = columns.mean[cell];
+          row_term += mq * mq * inverse + rows.log_variance[cell] - 1.0 + inverse * column_mean_[k] +
+                      mq * inverse * column_mean_[d_ + k];
+          row[k] = static_cast<Real>(inverse - row_mean_[k]);
+          row[d_ + k] = static_cast<Real>(mq * inverse - row_mean_[d_ + k]);
           // Division, so that equal variances give exactly 1 and a pair of equal Gaussians exactly 0.
           diagonal += wp / wq - 1.0 + (rows.log_variance[cell] - columns.log_variance[cell]) +
                       (mq - mp) * (mq - mp) * inverse;
         }
         row_term_[i] = row_term;
-        column_term_[i] = column_term;
         diagonal_[i] = 0.5 * diagonal;
       }
     });
@@ -218,10 +233,11 @@ class KlRank {
   // dL/dS_ii = pull * sum_j u_ij + the norm part.
   void hinge_row(Index i, Real* row) {
     const double limit = diagonal_[i] + a_.margin;
+    const Index own = first_ + i;
     double loss = 0.0, active = 0.0;
     for (Index j = 0; j < n_; ++j) {
       const double v = limit - score(i, j, row[j]);
-      const bool off = v <= 0.0 || j == i;  // false for NaN, so NaN reaches the loss
+      const bool off = v <= 0.0 || j == own;  // false for NaN, so NaN reaches the loss
       loss += off ? 0.0 : v;
       active += off ? 0.0 : 1.0;
       row[j] = off ? Real(0) : Real(1);
@@ -232,18 +248,19 @@ class KlRank {
 
   void softmax_row(Index i, Real* row) {
     const double rate = 1.0 / temperature_, own = -diagonal_[i] * rate;
+    const Index own_column = first_ + i;
     double highest = own;
     for (Index j = 0; j < n_; ++j)
-      if (j != i) highest = std::max(highest, -score(i, j, row[j]) * rate);
+      if (j != own_column) highest = std::max(highest, -score(i, j, row[j]) * rate);
     double others = 0.0, slope = 0.0;
     for (Index j = 0; j < n_; ++j) {
-      if (j == i) continue;
+      if (j == own_column) continue;
       const double s = score(i, j, row[j]), e = std::exp(-s * rate - highest);
       others += e;
       slope += e * (s - diagonal_[i]);
       row[j] = static_cast<Real>(e);
     }
-    row[i] = Real(0);
+    row[own_column] = Real(0);
     const double total = others + std::exp(own - highest);
     for (Index j = 0; j < n_; ++j) row[j] = static_cast<Real>(static_cast<double>(row[j]) / total);
     row_loss_[i] = highest - own + std::log(total);
@@ -264,7 +281,7 @@ class KlRank {
                     const GaussianSide<Real>& out, bool accumulate) {
     const double weight = row_weight_[i], own = diagonal_gradient_[i];
     for (Index k = 0; k < d_; ++k) {
-      const Index cell = i * d_ + k;
+      const Index cell = (first_ + i) * d_ + k;
       const double w = rows.variance[cell], m = rows.mean[cell], inverse = 1.0 / w;
       const double second = static_cast<double>(pulled[k]) + weight * column_mean_[k];
       const double first = -0.5 * (static_cast<double>(pulled[d_ + k]) + weight * column_mean_[d_ + k]);
@@ -280,7 +297,8 @@ class KlRank {
 
   void column_gradient(Index j, double pull, const Centred& rows, const Centred& columns,
                        const GaussianSide<Real>& out, bool accumulate) {
-    const double weight = column_weight_[j], own = diagonal_gradient_[j];
+    const bool is_row = j >= first_ && j < first_ + rows_;  // whose own pair is among ours
+    const double weight = column_weight_[j], own = is_row ? diagonal_gradient_[j - first_] : 0.0;
     const Real* pulled = column_pull_ + j * 2 * d_;
     for (Index k = 0; k < d_; ++k) {
       const Index cell = j * d_ + k;
@@ -289,29 +307,29 @@ class KlRank {
       const double first = static_cast<double>(pulled[d_ + k]) + weight * row_mean_[d_ + k];
       const double d_mean = own * inverse * (m - rows.mean[cell]) - pull * (m * zeroth - first);
       const double d_log = own * (w * inverse - 1.0) - pull * (w * zeroth - weight);
-      store(out.d_mean[cell], d_mean * inverse_scale_[k], accumulate);
-      store(out.d_log_variance[cell], 0.5 * floor_factor(w, k) * d_log, accumulate);
+      store(out.d_mean[cell], d_mean * inverse_scale_[k], accumulate && is_row);
+      store(out.d_log_variance[cell], 0.5 * floor_factor(w, k) * d_log, accumulate && is_row);
     }
   }
 
   const GaussianKlRank<Real>& a_;
-  const Index n_, d_;
+  const Index n_, d_, first_, rows_;
   Index strip_rows_ = 0;
   double temperature_ = 1.0;
   Centred music_{}, emotion_{};
   double* inverse_scale_;      // [d], 1/s
-  Real* row_operand_;          // [n, 2d], centred R
+  Real* row_operand_;          // [rows, 2d], centred R
   Real* column_operand_;       // [n, 2d], centred C
   Real* column_pull_;          // [n, 2d], U' R over all strips
   double* row_mean_;           // [2d], what was split off R
   double* column_mean_;        // [2d], what was split off C
-  double* row_term_;           // [n], everything of 2 S_ij that depends on i alone
+  double* row_term_;           // [rows], everything of 2 S_ij that depends on i alone
   double* column_term_;        // [n], on j alone
-  double* diagonal_;           // [n], S_ii
-  double* diagonal_gradient_;  // [n], dL/dS_ii
-  double* row_loss_;           // [n]
-  double* row_weight_;         // [n], sum_j u_ij
-  double* row_temperature_;    // [n], d r_i / d ln(temperature)
+  double* diagonal_;           // [rows], S_ii
+  double* diagonal_gradient_;  // [rows], dL/dS_ii
+  double* row_loss_;           // [rows]
+  double* row_weight_;         // [rows], sum_j u_ij
+  double* row_temperature_;    // [rows], d r_i / d ln(temperature)
   double* column_weight_;      // [n], sum_i u_ij
   Real* strip_;                // [strip_rows, n]
   Real* row_pull_;             // [strip_rows, 2d], U C of one strip

@@ -39,10 +39,13 @@ KlKernel choose_kernel(Context& ctx, const GaussianKlRank<float>& args) {
   return possible && args.kernel != KlKernel::kAuto ? args.kernel : KlKernel::kStrips;
 }
 
-// Rows of S at a time, `bytes` each. All of a small batch: then both directions are worked side by side.
-Index choose_strip_rows(Index n, Index bytes, Index tile, const KlStripLimits& limits) {
-  if (n <= limits.rows) return n;
-  return std::clamp(limits.bytes / bytes / tile * tile, std::min(tile, limits.rows), limits.rows);
+// Of `rows` rows of S, `bytes` each, how many at a time. All of a few: then both directions are worked side by side.
+void choose_strips(KlRankPlan& p, Index bytes, Index tile, const KlStripLimits& limits) {
+  const bool all = p.rows <= limits.rows && kKlDirections * p.rows * bytes <= limits.bytes;
+  p.slots = all ? kKlDirections : 1;
+  p.strip_rows = all ? p.rows
+                     : std::min(p.rows, std::clamp(limits.bytes / bytes / tile * tile,
+                                                   std::min(tile, limits.rows), limits.rows));
 }
 
 // Scratch, by pointer to where it is to be noted.
@@ -61,7 +64,7 @@ class Taker {
 template <class Element>
 void take_operands_of(const Taker& take, KlRankPlan& p) {
   Element *row, *column;
-  take(row, p.slots * p.n * p.operand_ld);
+  take(row, p.slots * p.rows * p.operand_ld);
   take(column, p.slots * p.n * p.operand_ld);
   p.row_operand = row;
   p.column_operand = column;
@@ -70,8 +73,10 @@ void take_operands_of(const Taker& take, KlRankPlan& p) {
 void take_operands(const Taker& take, KlRankPlan& p, Precision precision) {
   p.bf16 ? take_operands_of<std::uint16_t>(take, p) : take_operands_of<float>(take, p);
   if (precision == Precision::kFp32 || p.args.ranking != KlRanking::kHinge) return;
-  for (std::uint16_t** rest : {&p.row_rest, &p.column_rest}) take(*rest, p.slots * p.n * p.operand_ld);
-  for (float** spread : {&p.row_spread, &p.column_spread}) take(*spread, p.slots * p.n * 2);
+  take(p.row_rest, p.slots * p.rows * p.operand_ld);
+  take(p.column_rest, p.slots * p.n * p.operand_ld);
+  take(p.row_spread, p.slots * p.rows * 2);
+  take(p.column_spread, p.slots * p.n * 2);
 }
 
 void take_mask(const Taker& take, KlRankPlan& p) {
@@ -127,6 +132,8 @@ KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args, const K
   KlRankPlan p;
   p.args = args;
   p.n = args.n;
+  p.first_row = args.first_row;
+  p.rows = args.rows == kKlAllRows ? p.n : Index{args.rows};
   p.d = args.d;
   p.bf16 = ctx.precision() == Precision::kBf16;
   p.kernel = choose_kernel(ctx, args);
@@ -136,12 +143,11 @@ KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args, const K
   const Index tile_rows = tiles ? kKlMaskTile : kKlTileRows;
   p.column_tiles = divided(p.n, tiles ? kKlMaskTile : kKlTileColumns);
   const Index row_bytes = tiles ? p.column_tiles * kKlMaskTile / 4 : p.strip_ld * (p.bf16 ? 6 : 4);
-  p.strip_rows = choose_strip_rows(p.n, row_bytes, tile_rows,
-                                   limits != nullptr ? *limits
-                                   : tiles           ? kKlTileLimits
-                                                     : kKlStripLimits);
+  choose_strips(p, row_bytes, tile_rows,
+                limits != nullptr ? *limits
+                : tiles           ? kKlTileLimits
+                                  : kKlStripLimits);
   p.row_tiles = divided(p.strip_rows, tile_rows);
-  p.slots = p.strip_rows == p.n ? kKlDirections : 1;
   p.rows_per_chunk = std::max(kMinChunkRows, divided(p.n, kMaxChunks));
   p.chunks = static_cast<int>(divided(p.n, p.rows_per_chunk));
 
@@ -150,9 +156,9 @@ KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args, const K
   for (double** mean : {&p.row_mean, &p.column_mean}) take(*mean, kKlDirections * 2 * p.d);
   take_operands(take, p, ctx.precision());
   tiles ? take_tiles(take, p) : take_strip(take, p);
-  for (double** per_row : {&p.row_term, &p.column_term, &p.diagonal, &p.row_loss, &p.row_weight,
-                           &p.row_temperature, &p.column_weight})
-    take(*per_row, kKlDirections * p.n);
+  for (double** per_row : {&p.row_term, &p.diagonal, &p.row_loss, &p.row_weight, &p.row_temperature})
+    take(*per_row, kKlDirections * p.rows);
+  for (double** per_column : {&p.column_term, &p.column_weight}) take(*per_column, kKlDirections * p.n);
   take(p.row_pull, p.slots * p.strip_rows * 2 * p.d);
   take(p.column_pull, p.slots * p.n * 2 * p.d);
   return p;
@@ -185,7 +191,8 @@ void kl_rank_products(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
   product.lda = product.ldb = p.operand_ld;
   product.c = p.strip;
   product.ldc = p.strip_ld;
-  product.stride_a = product.stride_b = p.n * p.operand_ld;
+  product.stride_a = p.rows * p.operand_ld;
+  product.stride_b = p.n * p.operand_ld;
   product.stride_c = p.strip_rows * p.strip_ld;
   matmul(ctx, product);
 }
@@ -211,6 +218,7 @@ void kl_rank_pulls(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
   product.m = p.n;
   product.k = strip.rows;
   product.b = operand_row(p, p.row_operand, strip.first_row);
+  product.stride_b = p.rows * p.operand_ld;
   product.c = p.column_pull;
   product.stride_c = p.n * 2 * p.d;
   product.beta = strip.first_row == 0 ? 0.0 : 1.0;
@@ -246,8 +254,8 @@ void gaussian_kl_rank_in_strips(Context& ctx, const GaussianKlRank<float>& args,
     // A direction writes the gradients of both sides or adds to the other direction's; worked side by side, the
     // rows' come first.
     const bool second = direction > 0;
-    for (Index first = 0; first < p.n; first += p.strip_rows) {
-      const KlStrip strip{direction, first, std::min(p.strip_rows, p.n - first)};
+    for (Index first = 0; first < p.rows; first += p.strip_rows) {
+      const KlStrip strip{direction, first, std::min(p.strip_rows, p.rows - first)};
       work_strip(ctx, p, strip);
       kl_rank_row_gradient(ctx, p, strip, second);
     }

@@ -30,10 +30,11 @@ inline constexpr int kKlColumnSums = 6;  // sums per column and side behind gaug
 struct KlRankPlan {
   GaussianKlRank<float> args;
   std::int64_t n = 0, d = 0;
-  std::int64_t operand_ld = 0;  // elements from one operand row to the next, >= 2d
-  std::int64_t strip_ld = 0;    // elements from one row of a strip to the next, >= n
-  std::int64_t strip_rows = 0;  // rows of S at a time
-  std::int64_t row_tiles = 0;   // of a strip
+  std::int64_t first_row = 0, rows = 0;  // of S; arrays over rows, and KlStrip, count from first_row on
+  std::int64_t operand_ld = 0;           // elements from one operand row to the next, >= 2d
+  std::int64_t strip_ld = 0;             // elements from one row of a strip to the next, >= n
+  std::int64_t strip_rows = 0;           // rows of S at a time
+  std::int64_t row_tiles = 0;            // of a strip
   std::int64_t column_tiles = 0;
   int slots = 0;  // directions worked at a time
   int chunks = 0;
@@ -52,15 +53,15 @@ struct KlRankPlan {
   double* log_scale = nullptr;           // [d], ln s^2
   double* row_mean = nullptr;            // [2, 2d]
   double* column_mean = nullptr;         // [2, 2d]
-  void* row_operand = nullptr;           // [slots, n, operand_ld], R as float or bfloat16
+  void* row_operand = nullptr;           // [slots, rows, operand_ld], R as float or bfloat16
   void* column_operand = nullptr;        // [slots, n, operand_ld], C
   std::uint16_t* row_rest = nullptr;     // as above, what rounding R left, as bfloat16; hinges, not in fp32
   std::uint16_t* column_rest = nullptr;  // of C
-  float* row_spread = nullptr;           // [slots, n, 2], see kl_near_square
+  float* row_spread = nullptr;           // [slots, rows, 2], see kl_near_square
   float* column_spread = nullptr;        // [slots, n, 2]
-  double* row_term = nullptr;            // [2, n], everything of 2 S_ij that depends on i alone
+  double* row_term = nullptr;            // [2, rows], everything of 2 S_ij that depends on i alone
   double* column_term = nullptr;         // [2, n], on j alone
-  double* diagonal = nullptr;            // [2, n], S_ii
+  double* diagonal = nullptr;            // [2, rows], S_ii
   float* strip = nullptr;                // [slots, strip_rows, strip_ld], products
   void* pull = nullptr;                  // same shape, u as float (in the products' place) or bfloat16
   double* row_loss_part = nullptr;       // [slots, strip_rows, column_tiles]
@@ -83,9 +84,9 @@ struct KlRankPlan {
 
   double* row_highest = nullptr;      // [slots, strip_rows], softmax: largest exponent of a row
   double* row_total = nullptr;        // [slots, strip_rows], softmax: sum of the row's exponentials
-  double* row_loss = nullptr;         // [2, n], r_i
-  double* row_weight = nullptr;       // [2, n], sum_j u_ij
-  double* row_temperature = nullptr;  // [2, n], d r_i / d ln(temperature)
+  double* row_loss = nullptr;         // [2, rows], r_i
+  double* row_weight = nullptr;       // [2, rows], sum_j u_ij
+  double* row_temperature = nullptr;  // [2, rows], d r_i / d ln(temperature)
   double* column_weight = nullptr;    // [2, n], sum_i u_ij
   float* row_pull = nullptr;          // [slots, strip_rows, 2d], U C of one strip
   float* column_pull = nullptr;       // [slots, n, 2d], U' R over all strips

@@ -75,7 +75,7 @@ __device__ inline void kl_load8(const float* from, float (&to)[8]) {
 // R_i . C_j from the operands and what rounding left of them: the warp's lanes share the dimensions, all must call.
 template <class Element>
 __device__ inline float kl_fine_product(const KlRankPlan& p, int slot, std::int64_t i, std::int64_t j) {
-  const std::int64_t row = (slot * p.n + i) * p.operand_ld, column = (slot * p.n + j) * p.operand_ld;
+  const std::int64_t row = (slot * p.rows + i) * p.operand_ld, column = (slot * p.n + j) * p.operand_ld;
   const auto* rows = static_cast<const Element*>(p.row_operand) + row;
   const auto* columns = static_cast<const Element*>(p.column_operand) + column;
   float sum = 0.0f;

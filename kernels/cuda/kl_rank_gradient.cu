@@ -18,7 +18,7 @@ __device__ double floor_factor(double variance, double inverse_scale) {
   return 1.0 - kKlVarianceFloor * inverse_scale * inverse_scale / variance;
 }
 
-// dL/dS_ii.
+// dL/dS_ii, of the row at `at`.
 __device__ double diagonal_gradient(const KlRankPlan& p, std::int64_t at, double pull) {
   const double s = p.diagonal[at], sign = s > 0 ? 1.0 : s < 0 ? -1.0 : s;  // keeps NaN
   return pull * p.row_weight[at] + p.args.gradient_weight * p.args.norm_weight * sign;
@@ -26,15 +26,15 @@ __device__ double diagonal_gradient(const KlRankPlan& p, std::int64_t at, double
 
 // One block per row of the strip (blockIdx.x) and direction (.y), a thread per dimension in strides.
 __global__ void kl_row_gradient(KlRankPlan p, KlStrip strip, bool accumulate) {
-  const std::int64_t d = p.d, i = strip.first_row + blockIdx.x;
+  const std::int64_t d = p.d, i = strip.first_row + blockIdx.x, sample = p.first_row + i;
   const int slot = static_cast<int>(blockIdx.y), direction = strip.first_direction + slot;
   const GaussianSide<float>& side = kl_row_side(p, direction);
   const double* column_mean = p.column_mean + direction * 2 * d;
   const float* pulled = p.row_pull + (slot * p.strip_rows + blockIdx.x) * 2 * d;
-  const double pull = kl_pull(p), weight = p.row_weight[direction * p.n + i];
-  const double own = diagonal_gradient(p, direction * p.n + i, pull);
+  const double pull = kl_pull(p), weight = p.row_weight[direction * p.rows + i];
+  const double own = diagonal_gradient(p, direction * p.rows + i, pull);
   for (std::int64_t k = threadIdx.x; k < d; k += kThreads) {
-    const std::int64_t cell = i * d + k;
+    const std::int64_t cell = sample * d + k;
     const double shift = p.shift[k], inverse_scale = p.inverse_scale[k];
     const KlGauged row = kl_gauged(side, cell, shift, inverse_scale);
     const KlGauged column = kl_gauged(kl_column_side(p, direction), cell, shift, inverse_scale);
@@ -58,7 +58,9 @@ __global__ void kl_column_gradient(KlRankPlan p, int first_direction, bool accum
   const double* row_mean = p.row_mean + direction * 2 * d;
   const float* pulled = p.column_pull + (slot * p.n + j) * 2 * d;
   const double pull = kl_pull(p), weight = p.column_weight[direction * p.n + j];
-  const double own = diagonal_gradient(p, direction * p.n + j, pull);
+  const std::int64_t of_row = j - p.first_row;
+  const bool is_row = of_row >= 0 && of_row < p.rows;  // else only this direction reaches the sample
+  const double own = is_row ? diagonal_gradient(p, direction * p.rows + of_row, pull) : 0.0;
   for (std::int64_t k = threadIdx.x; k < d; k += kThreads) {
     const std::int64_t cell = j * d + k;
     const double shift = p.shift[k], inverse_scale = p.inverse_scale[k];
@@ -69,8 +71,8 @@ __global__ void kl_column_gradient(KlRankPlan p, int first_direction, bool accum
     const double first = static_cast<double>(pulled[d + k]) + weight * row_mean[d + k];
     const double d_mean = own * inverse * (m - row.mean) - pull * (m * zeroth - first);
     const double d_log = own * (w * inverse - 1.0) - pull * (w * zeroth - weight);
-    store(side.d_mean[cell], d_mean * inverse_scale, accumulate);
-    store(side.d_log_variance[cell], 0.5 * floor_factor(w, inverse_scale) * d_log, accumulate);
+    store(side.d_mean[cell], d_mean * inverse_scale, accumulate && is_row);
+    store(side.d_log_variance[cell], 0.5 * floor_factor(w, inverse_scale) * d_log, accumulate && is_row);
   }
 }
 
@@ -82,10 +84,10 @@ __global__ void kl_total(KlRankPlan p) {
   const bool softmax = p.args.ranking == KlRanking::kSoftmax;
   for (int direction = 0; direction < kKlDirections; ++direction) {
     double pairs = 0.0, norm = 0.0, temperature = 0.0;
-    for (std::int64_t i = threadIdx.x; i < p.n; i += kTotalThreads) {
-      pairs += p.row_loss[direction * p.n + i];
-      norm += fabs(p.diagonal[direction * p.n + i]);
-      if (softmax) temperature += p.row_temperature[direction * p.n + i];
+    for (std::int64_t i = threadIdx.x; i < p.rows; i += kTotalThreads) {
+      pairs += p.row_loss[direction * p.rows + i];
+      norm += fabs(p.diagonal[direction * p.rows + i]);
+      if (softmax) temperature += p.row_temperature[direction * p.rows + i];
     }
     loss += p.args.pair_weight * block_sum<kTotalThreads>(pairs) +
             p.args.norm_weight * block_sum<kTotalThreads>(norm);

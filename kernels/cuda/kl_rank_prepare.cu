@@ -133,7 +133,7 @@ __device__ void store_operand(Element* to, std::uint16_t* rest, std::int64_t at,
   missed += fourth_power(error);
 }
 
-// One block per row i of a direction's operands (blockIdx.y), a thread per dimension in strides.
+// One block per sample i (blockIdx.x) of a direction's operands (.y), a thread per dimension in strides.
 template <class Element>
 __global__ void kl_operands(KlRankPlan p, int first_direction) {
   const std::int64_t i = blockIdx.x, d = p.d;
@@ -142,11 +142,13 @@ __global__ void kl_operands(KlRankPlan p, int first_direction) {
   const GaussianSide<float>& column_side = kl_column_side(p, direction);
   const double* row_mean = p.row_mean + direction * 2 * d;
   const double* column_mean = p.column_mean + direction * 2 * d;
-  const std::int64_t at = (slot * p.n + i) * p.operand_ld;
-  Element* row = static_cast<Element*>(p.row_operand) + at;
-  Element* column = static_cast<Element*>(p.column_operand) + at;
-  std::uint16_t* row_rest = p.row_rest != nullptr ? p.row_rest + at : nullptr;
-  std::uint16_t* column_rest = p.column_rest != nullptr ? p.column_rest + at : nullptr;
+  const bool rests = p.row_rest != nullptr;
+  const std::int64_t column_at = slot * p.n + i, of_row = i - p.first_row, row_at = slot * p.rows + of_row;
+  const bool has_row = of_row >= 0 && of_row < p.rows;
+  Element* column = static_cast<Element*>(p.column_operand) + column_at * p.operand_ld;
+  std::uint16_t* column_rest = rests ? p.column_rest + column_at * p.operand_ld : nullptr;
+  Element* row = has_row ? static_cast<Element*>(p.row_operand) + row_at * p.operand_ld : nullptr;
+  std::uint16_t* row_rest = has_row && rests ? p.row_rest + row_at * p.operand_ld : nullptr;
   // Row term, column term, diagonal; fourth powers of R, of its rounding, of C, of its rounding.
   double sums[7] = {};
   for (std::int64_t k = threadIdx.x; k < d; k += kOperandThreads) {
@@ -158,32 +160,37 @@ __global__ void kl_operands(KlRankPlan p, int first_direction) {
     const double wq = rows.variance, mq = rows.mean, inverse = 1.0 / wq;
     const double wp = columns.variance, mp = columns.mean;
     const double second = wp + mp * mp - column_mean[k], first = -2.0 * mp - column_mean[d + k];
+    sums[1] += second * row_mean[k] + first * row_mean[d + k] - column_log;
+    store_operand(column, column_rest, k, second, sums[5], sums[6]);
+    store_operand(column, column_rest, d + k, first, sums[5], sums[6]);
+    if (!has_row) continue;
     sums[0] +=
         mq * mq * inverse + row_log - 1.0 + inverse * column_mean[k] + mq * inverse * column_mean[d + k];
-    sums[1] += second * row_mean[k] + first * row_mean[d + k] - column_log;
     // Division, so that equal variances give exactly 1 and a pair of equal Gaussians exactly 0.
     sums[2] += wp / wq - 1.0 + (row_log - column_log) + (mq - mp) * (mq - mp) * inverse;
     store_operand(row, row_rest, k, inverse - row_mean[k], sums[3], sums[4]);
     store_operand(row, row_rest, d + k, mq * inverse - row_mean[d + k], sums[3], sums[4]);
-    store_operand(column, column_rest, k, second, sums[5], sums[6]);
-    store_operand(column, column_rest, d + k, first, sums[5], sums[6]);
   }
   for (std::int64_t k = 2 * d + threadIdx.x; k < p.operand_ld; k += kOperandThreads) {
-    row[k] = column[k] = Element(0);  // kl_load8 reads whole vectors
-    if (row_rest != nullptr) row_rest[k] = column_rest[k] = 0;
+    column[k] = Element(0);  // kl_load8 reads whole vectors
+    if (column_rest != nullptr) column_rest[k] = 0;
+    if (has_row) row[k] = Element(0);
+    if (row_rest != nullptr) row_rest[k] = 0;
   }
   sum_over_block(sums);
   if (threadIdx.x != 0) return;
-  p.row_term[direction * p.n + i] = sums[0];
   p.column_term[direction * p.n + i] = sums[1];
-  p.diagonal[direction * p.n + i] = 0.5 * sums[2];
-  if (row_rest == nullptr) return;
-  float* row_spread = p.row_spread + 2 * (slot * p.n + i);
-  float* column_spread = p.column_spread + 2 * (slot * p.n + i);
-  row_spread[0] = __double2float_rn(sqrt(sums[4]));
-  row_spread[1] = __double2float_rn(sqrt(sums[3]));
-  column_spread[0] = __double2float_rn(sqrt(sums[5]));
-  column_spread[1] = __double2float_rn(sqrt(sums[6]));
+  if (rests) {
+    p.column_spread[2 * column_at] = __double2float_rn(sqrt(sums[5]));
+    p.column_spread[2 * column_at + 1] = __double2float_rn(sqrt(sums[6]));
+  }
+  if (!has_row) return;
+  p.row_term[direction * p.rows + of_row] = sums[0];
+  p.diagonal[direction * p.rows + of_row] = 0.5 * sums[2];
+  if (rests) {
+    p.row_spread[2 * row_at] = __double2float_rn(sqrt(sums[4]));
+    p.row_spread[2 * row_at + 1] = __double2float_rn(sqrt(sums[3]));
+  }
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kThreads, 2) kl_pull_tile(KlRankPlan p, KlPull
   const std::int64_t row0 = std::int64_t{blockIdx.y} * kTile, column0 = std::int64_t{blockIdx.x} * kTile;
   const std::int64_t width = 2 * p.d;
   const std::uint32_t* bits = pull.bits + (line * kTile + threadIdx.x) * pull.bits_ld;
-  const std::uint16_t* operand = pull.operand + (slot * p.n + pull.first_row) * ld;
+  const std::uint16_t* operand = pull.operand + (slot * pull.samples + pull.first_row) * ld;
   const int* list = pull.list + line * pull.list_ld;
   const int steps = pull.list_length[line] * kKlTileWords;
 

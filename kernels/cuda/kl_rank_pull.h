@@ -12,7 +12,8 @@ struct KlPull {
   const int* list = nullptr;            // [slots, lists, list_ld], active tiles, ascending
   const int* list_length = nullptr;     // [slots, lists]
   std::int64_t lists = 0, list_ld = 0;
-  const std::uint16_t* operand = nullptr;  // [slots, n, operand_ld]
+  const std::uint16_t* operand = nullptr;  // [slots, samples, operand_ld]
+  std::int64_t samples = 0;
   std::int64_t first_row = 0, operand_rows = 0;
   float* out = nullptr;  // [slots, out_stride / 2d, 2d]
   std::int64_t out_rows = 0, out_stride = 0;
@@ -28,6 +29,7 @@ inline KlPull kl_row_pull(const KlRankPlan& p, const KlStrip& strip) {
           .lists = p.row_tiles,
           .list_ld = p.column_tiles,
           .operand = static_cast<const std::uint16_t*>(p.column_operand),
+          .samples = p.n,
           .first_row = 0,
           .operand_rows = p.n,
           .out = p.row_pull,
@@ -45,6 +47,7 @@ inline KlPull kl_column_pull(const KlRankPlan& p, const KlStrip& strip) {
           .lists = p.column_tiles,
           .list_ld = p.row_tiles,
           .operand = static_cast<const std::uint16_t*>(p.row_operand),
+          .samples = p.rows,
           .first_row = strip.first_row,
           .operand_rows = strip.rows,
           .out = p.column_pull,

@@ -146,7 +146,8 @@ void launch_pull(Context& ctx, const char* name, const KlRankPlan& p, const KlPu
                    static_cast<unsigned>(p.slots)},
           .block = kThreads,
           .shared_bytes = kSharedBytes},
-         kl_pull_hopper, p, pull, make_tensor_map(pull.operand, p.slots, p.n, 2 * p.d, p.operand_ld, kDepth));
+         kl_pull_hopper, p, pull,
+         make_tensor_map(pull.operand, p.slots, pull.samples, 2 * p.d, p.operand_ld, kDepth));
 }
 
 }  // namespace

@@ -55,7 +55,7 @@ __global__ void kl_refine(KlRankPlan p, KlStrip strip) {
     whole = (is_row ? p.row_sparse[slot * p.row_tiles + at / kKlMaskTile]
                     : p.column_sparse[slot * p.column_tiles + at / kKlMaskTile]) != 0;
 
-  const std::int64_t partners = (slot * p.n + (is_row ? 0 : strip.first_row)) * p.operand_ld;
+  const std::int64_t partners = (is_row ? slot * p.n : slot * p.rows + strip.first_row) * p.operand_ld;
   const std::uint16_t* rest = (is_row ? p.column_rest : p.row_rest) + partners;
   const Element* operand = static_cast<const Element*>(is_row ? p.column_operand : p.row_operand) + partners;
   const std::int64_t width = 2 * p.d;

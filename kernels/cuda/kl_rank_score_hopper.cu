@@ -110,12 +110,12 @@ __device__ Rows rows_of(const KlRankPlan& p, const Job& job, const Place& place,
     rows.diagonal[half] = -1;
     if (local >= job.strip.rows) continue;
     const double limit =
-        p.diagonal[direction * p.n + i] + p.args.margin - 0.5 * p.row_term[direction * p.n + i];
+        p.diagonal[direction * p.rows + i] + p.args.margin - 0.5 * p.row_term[direction * p.rows + i];
     rows.limit[half] = __double2float_rn(limit);
     rows.limit_rest[half] = __double2float_rn(limit - static_cast<double>(rows.limit[half]));
-    rows.spread[half][0] = p.row_spread[2 * (place.slot * p.n + i)];
-    rows.spread[half][1] = p.row_spread[2 * (place.slot * p.n + i) + 1];
-    const std::int64_t diagonal = i - std::int64_t{place.pair} * kColumns;
+    rows.spread[half][0] = p.row_spread[2 * (place.slot * p.rows + i)];
+    rows.spread[half][1] = p.row_spread[2 * (place.slot * p.rows + i) + 1];
+    const std::int64_t diagonal = p.first_row + i - std::int64_t{place.pair} * kColumns;
     if (diagonal >= 0 && diagonal < kColumns) rows.diagonal[half] = static_cast<int>(diagonal);
   }
   return rows;
@@ -182,8 +182,9 @@ __device__ double settle(const KlRankPlan& p, const Job& job, const Place& place
         const std::int64_t i = job.strip.first_row + place.row * kRows + row;
         const std::int64_t j = std::int64_t{place.pair} * kColumns + column;
         const auto fine = static_cast<double>(kl_fine_product<std::uint16_t>(p, place.slot, i, j));
-        const double v = p.diagonal[direction * p.n + i] + p.args.margin -
-                         0.5 * (fine + p.row_term[direction * p.n + i] + p.column_term[direction * p.n + j]);
+        const double v =
+            p.diagonal[direction * p.rows + i] + p.args.margin -
+            0.5 * (fine + p.row_term[direction * p.rows + i] + p.column_term[direction * p.n + j]);
         if (lane != owner || v <= 0.0) continue;
         loss += v;
         active.word[word] |= 1u << bit;
@@ -342,7 +343,8 @@ void kl_rank_score_hopper(Context& ctx, const KlRankPlan& p, const KlStrip& stri
           .grid = {static_cast<unsigned>(blocks)},
           .block = kThreads,
           .shared_bytes = kSharedBytes},
-         kl_score_hopper, p, job, make_tensor_map(p.row_operand, p.slots, p.n, 2 * p.d, p.operand_ld, kRows),
+         kl_score_hopper, p, job,
+         make_tensor_map(p.row_operand, p.slots, p.rows, 2 * p.d, p.operand_ld, kRows),
          make_tensor_map(p.column_operand, p.slots, p.n, 2 * p.d, p.operand_ld, kColumns));
 }
 

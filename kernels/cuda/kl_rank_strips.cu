@@ -93,8 +93,9 @@ __global__ void kl_hinge_tile(KlRankPlan p, KlStrip strip) {
     const std::int64_t local = tile.row0 + r, i = strip.first_row + local;
     if (local >= strip.rows) break;
     const std::int64_t of_strip = tile.slot * p.strip_rows + local, at = of_strip * p.strip_ld;
-    const double limit = p.diagonal[tile.direction * p.n + i] + p.args.margin;
-    const double of_row = p.row_term[tile.direction * p.n + i];
+    const double limit = p.diagonal[tile.direction * p.rows + i] + p.args.margin;
+    const double of_row = p.row_term[tile.direction * p.rows + i];
+    const std::int64_t own = p.first_row + i;
     double loss = 0.0;
 #pragma unroll
     for (int t = 0; t < kVectors; ++t) {
@@ -105,12 +106,12 @@ __global__ void kl_hinge_tile(KlRankPlan p, KlStrip strip) {
 #pragma unroll
       for (int e = 0; e < kVector; ++e) {
         const std::int64_t j = j0 + e;
-        const bool counts = j < p.n && j != i;
+        const bool counts = j < p.n && j != own;
         double v = limit - 0.5 * (static_cast<double>(products[e]) + of_row + of_column[t][e]);
         if (kRecheck) {
           const auto rough = static_cast<float>(v);
           const bool near =
-              counts && rough * rough < kl_near_square(p.row_spread + 2 * (tile.slot * p.n + i),
+              counts && rough * rough < kl_near_square(p.row_spread + 2 * (tile.slot * p.rows + i),
                                                        p.column_spread + 2 * (tile.slot * p.n + j));
           for (unsigned left = __ballot_sync(kAllLanes, near); left != 0; left &= left - 1) {
             const int owner = __ffs(static_cast<int>(left)) - 1;
@@ -146,24 +147,24 @@ __global__ void kl_hinge_tile(KlRankPlan p, KlStrip strip) {
 // One block per row of the strip (blockIdx.x) and direction (.y), a thread per column in strides, twice over the row.
 __global__ void kl_softmax_rows(KlRankPlan p, KlStrip strip) {
   const int slot = static_cast<int>(blockIdx.y), direction = strip.first_direction + slot;
-  const std::int64_t local = blockIdx.x, i = strip.first_row + local;
+  const std::int64_t local = blockIdx.x, i = strip.first_row + local, own_column = p.first_row + i;
   const float* products = p.strip + (slot * p.strip_rows + local) * p.strip_ld;
   const double* column_term = p.column_term + direction * p.n;
-  const double of_row = p.row_term[direction * p.n + i], diagonal = p.diagonal[direction * p.n + i];
+  const double of_row = p.row_term[direction * p.rows + i], diagonal = p.diagonal[direction * p.rows + i];
   const double rate = 1.0 / kl_temperature(p), own = -diagonal * rate;
   const auto score = [&](std::int64_t j) {
     return 0.5 * (static_cast<double>(products[j]) + of_row + column_term[j]);
   };
   double highest = own;
   for (std::int64_t j = threadIdx.x; j < p.n; j += kThreads) {
-    if (j == i) continue;
+    if (j == own_column) continue;
     const double exponent = -score(j) * rate;
     highest = exponent > highest ? exponent : highest;  // a NaN comes through the sums
   }
   highest = block_max<kThreads>(highest);
   double others = 0.0, slope = 0.0;
   for (std::int64_t j = threadIdx.x; j < p.n; j += kThreads) {
-    if (j == i) continue;
+    if (j == own_column) continue;
     const double s = score(j), e = exp(-s * rate - highest);
     others += e;
     slope += e * (s - diagonal);
@@ -174,9 +175,9 @@ __global__ void kl_softmax_rows(KlRankPlan p, KlStrip strip) {
   const double total = others + exp(own - highest);
   p.row_highest[slot * p.strip_rows + local] = highest;
   p.row_total[slot * p.strip_rows + local] = total;
-  p.row_loss[direction * p.n + i] = highest - own + log(total);
-  p.row_weight[direction * p.n + i] = others / total;
-  p.row_temperature[direction * p.n + i] = slope * rate / total;
+  p.row_loss[direction * p.rows + i] = highest - own + log(total);
+  p.row_weight[direction * p.rows + i] = others / total;
+  p.row_temperature[direction * p.rows + i] = slope * rate / total;
 }
 
 // Threads as in kl_hinge_tile.
@@ -192,7 +193,8 @@ __global__ void kl_softmax_tile(KlRankPlan p, KlStrip strip) {
     const std::int64_t local = tile.row0 + r, i = strip.first_row + local;
     if (local >= strip.rows) break;
     const std::int64_t of_strip = tile.slot * p.strip_rows + local, at = of_strip * p.strip_ld;
-    const double of_row = p.row_term[tile.direction * p.n + i];
+    const double of_row = p.row_term[tile.direction * p.rows + i];
+    const std::int64_t own = p.first_row + i;
     const double highest = p.row_highest[of_strip], inverse_total = 1.0 / p.row_total[of_strip];
 #pragma unroll
     for (int t = 0; t < kVectors; ++t) {
@@ -203,7 +205,7 @@ __global__ void kl_softmax_tile(KlRankPlan p, KlStrip strip) {
       for (int e = 0; e < kVector; ++e) {
         const std::int64_t j = j0 + e;
         u[e] = 0.0f;
-        if (j >= p.n || j == i) continue;
+        if (j >= p.n || j == own) continue;
         const double s = 0.5 * (static_cast<double>(products[e]) + of_row + column_term[j]);
         u[e] = __double2float_rn(exp(-s * rate - highest) * inverse_total);
         column_weight[t][e] += static_cast<double>(u[e]);
@@ -239,8 +241,8 @@ __global__ void kl_finish_strip(KlRankPlan p, KlStrip strip, unsigned row_blocks
     loss = warp_sum(loss);
     active = warp_sum(active);
     if (threadIdx.x % 32 != 0) return;
-    p.row_loss[direction * p.n + strip.first_row + local] = loss;
-    p.row_weight[direction * p.n + strip.first_row + local] = static_cast<double>(active);
+    p.row_loss[direction * p.rows + strip.first_row + local] = loss;
+    p.row_weight[direction * p.rows + strip.first_row + local] = static_cast<double>(active);
     p.row_count[slot * p.strip_rows + local] = active;
     return;
   }

@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const TilePlace place = place_of_tile(blockIdx.x, row_tiles, p.column_tiles);
   const std::int64_t row0 = place.row * kTile, column0 = place.column * kTile, ld = p.operand_ld;
   const std::uint16_t* rows =
-      static_cast<const std::uint16_t*>(p.row_operand) + (slot * p.n + strip.first_row) * ld;
+      static_cast<const std::uint16_t*>(p.row_operand) + (slot * p.rows + strip.first_row) * ld;
   const std::uint16_t* columns = static_cast<const std::uint16_t*>(p.column_operand) + slot * p.n * ld;
 
   float products[4][8][4] = {};
@@ -133,9 +133,9 @@ __global__ void __launch_bounds__(kThreads, 2)
   if (static_cast<int>(threadIdx.x) < valid_rows) {
     const std::int64_t i = strip.first_row + row0 + threadIdx.x;
     constants.limit[threadIdx.x] =
-        p.diagonal[direction * p.n + i] + p.args.margin - 0.5 * p.row_term[direction * p.n + i];
-    constants.spread[threadIdx.x][0] = p.row_spread[2 * (slot * p.n + i)];
-    constants.spread[threadIdx.x][1] = p.row_spread[2 * (slot * p.n + i) + 1];
+        p.diagonal[direction * p.rows + i] + p.args.margin - 0.5 * p.row_term[direction * p.rows + i];
+    constants.spread[threadIdx.x][0] = p.row_spread[2 * (slot * p.rows + i)];
+    constants.spread[threadIdx.x][1] = p.row_spread[2 * (slot * p.rows + i) + 1];
   }
   __syncthreads();
 
@@ -155,7 +155,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       const int row = 32 * word + bit;
       if (row >= valid_rows) break;
       const std::int64_t i = strip.first_row + row0 + row;
-      const bool counts = column_valid && j != i;
+      const bool counts = column_valid && j != p.first_row + i;
       double v = constants.limit[row] - of_column -
                  0.5 * static_cast<double>(scores[row * kScoreLd + 32 * warp + lane]);
       const auto rough = static_cast<float>(v);
@@ -207,8 +207,8 @@ __global__ void kl_finish_tiles(KlRankPlan p, KlStrip strip, std::int64_t row_ti
     }
     if (lane != 0) return;
     p.row_count[slot * p.strip_rows + item] = active;
-    p.row_weight[direction * p.n + strip.first_row + item] = static_cast<double>(active);
-    p.row_loss[direction * p.n + strip.first_row + item] = loss;
+    p.row_weight[direction * p.rows + strip.first_row + item] = static_cast<double>(active);
+    p.row_loss[direction * p.rows + strip.first_row + item] = loss;
   } else if (item < strip.rows + p.n) {
     const std::int64_t j = item - strip.rows;
     const int active =

@@ -19,6 +19,7 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 struct Options : KlReferenceOptions {
   bool learn = false;
   double gradient_weight = 1.0;
+  int first_row = 0, rows = kKlAllRows;
 };
 
 // Two sets of Gaussians whose matching pairs are closer than the others, `far` apart in the mean overall.
@@ -62,6 +63,8 @@ KlGradients run(const KlInputs& x, const Options& o) {
   out.loss = kNan;
   gaussian_kl_rank<Real>(ctx, {.n = static_cast<int>(x.n),
                                .d = static_cast<int>(x.d),
+                               .first_row = o.first_row,
+                               .rows = o.rows,
                                .music = {mm.data(), ml.data(), dmm.data(), dml.data()},
                                .emotion = {em.data(), el.data(), dem.data(), del.data()},
                                .ranking = o.softmax ? KlRanking::kSoftmax : KlRanking::kHinge,
@@ -201,6 +204,59 @@ TEST(GaussianKlRank, GradientsMatchCentralDifferences) {
           },
           1e-6, 1e-7));
     }
+  }
+}
+
+void add(KlGradients& sum, const KlGradients& part) {
+  sum.loss += part.loss;
+  sum.log_temperature += part.log_temperature;
+  for (auto member : {&KlGradients::music_mean, &KlGradients::music_log_variance, &KlGradients::emotion_mean,
+                      &KlGradients::emotion_log_variance}) {
+    (sum.*member).resize((part.*member).size());
+    for (std::size_t k = 0; k < (part.*member).size(); ++k) (sum.*member)[k] += (part.*member)[k];
+  }
+}
+
+// Ranges around a strip's 256 rows, of one row and of none, begun anywhere.
+TEST(GaussianKlRank, RangesOfRowsAddUpToTheWhole) {
+  const OneThread quiet;
+  const KlInputs x = gaussians(300, 3, 0.5, 33);
+  for (const bool softmax : {false, true}) {
+    Options o;
+    o.softmax = o.learn = softmax;
+    o.temperature = 2.5;
+    o.norm_weight = 0.05;
+    const KlGradients whole = run(x, o);
+    KlGradients sum;
+    for (const auto& [first, rows] : {std::pair{0, 1}, {1, 0}, {1, 257}, {258, 42}, {300, 0}}) {
+      o.first_row = first;
+      o.rows = rows;
+      add(sum, run(x, o));
+    }
+    expect_near(sum, whole, 1e-12);
+    EXPECT_NEAR(sum.log_temperature, whole.log_temperature, 1e-12 * (1 + std::abs(whole.log_temperature)));
+  }
+}
+
+// A rank that owns no pair takes part in the exchanges and adds nothing.
+TEST(GaussianKlRank, NoRowIsAllZeros) {
+  Options o;
+  o.first_row = 2;
+  o.rows = 0;
+  const KlGradients got = run(gaussians(4, 3, 0.5, 34), o);
+  EXPECT_EQ(got.loss, 0.0);
+  for (const auto* gradient :
+       {&got.music_mean, &got.music_log_variance, &got.emotion_mean, &got.emotion_log_variance})
+    EXPECT_EQ(*gradient, std::vector<double>(12, 0.0));
+}
+
+TEST(GaussianKlRank, RefusesRangesOutsideTheBatch) {
+  for (const auto& [first, rows] :
+       {std::pair{0, 5}, {1, 4}, {-1, 2}, {5, 0}, {0, -2}, {1, kKlAllRows}, {2147483647, 2}}) {
+    Options o;
+    o.first_row = first;
+    o.rows = rows;
+    EXPECT_THROW(run(gaussians(4, 3, 0.5, 35), o), std::exception) << first << " " << rows;
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/safetensors.h"
 #include "tests/losses/loss_run.h"
+#include "tests/losses/ranks_loss_run.h"
 #include "tests/support/compare.h"
 #include "tests/support/golden.h"
 #include "tests/support/one_thread.h"
@@ -88,6 +89,21 @@ TEST_P(LossGolden, FloatIsClose) {
   expect(run_loss<float>(options_of(GetParam().form), n_, d_, inputs_), kl ? 2e-5 : 1e-3);
 }
 
+class KlGolden : public LossGolden {};
+
+TEST_P(KlGolden, RanksMatch) {
+  for (const int ranks : {2, 3, 8})
+    expect(run_loss_on_ranks(ranks, options_of(GetParam().form), n_, d_, inputs_), 1e-9);
+}
+
+std::vector<Case> kl_cases() {
+  std::vector<Case> list = cases();
+  std::erase_if(list, [](const Case& c) { return !c.form.starts_with("kl"); });
+  return list;
+}
+
+INSTANTIATE_TEST_SUITE_P(Goldens, KlGolden, ::testing::ValuesIn(kl_cases()),
+                         [](const auto& c) { return c.param.shape + "_" + c.param.form; });
 INSTANTIATE_TEST_SUITE_P(Goldens, LossGolden, ::testing::ValuesIn(cases()),
                          [](const auto& c) { return c.param.shape + "_" + c.param.form; });
 

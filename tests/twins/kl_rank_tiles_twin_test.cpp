@@ -15,13 +15,6 @@ namespace {
 
 constexpr double kEps = 0x1p-24;
 
-// The kernels of sm_90a run on nothing else; the harness has them too.
-bool runs_here(KlKernel kernel) {
-  if (kernel != KlKernel::kHopper) return true;
-  const DeviceReport report = report_devices();
-  return !report.cuda_devices.empty() && report.cuda_devices[0].find("capability 9.") != std::string::npos;
-}
-
 class KlRankTilesTwin : public TwinTest, public ::testing::WithParamInterface<KlKernel> {
  protected:
   void SetUp() override {
