@@ -19,10 +19,12 @@
 //         down. That changes nothing below a trace of r / (2 (n + d + 2) 2^-53), 4e8 at r = 1e-4, n = d = 512. The
 //         eigen route cannot be recorded in a CUDA graph, and gives NaN where it does not converge. Scratch, in
 //         doubles: polar 4 n d + 2 d^2 and the polar factor's; at n = d = 4096 1.5 GB.
-// Batch:  couples samples. Distributed, the feature means and S11, S22, S12 would be all-reduced sums. Now
-//         more than one rank is an Error(kDevice).
+// Batch:  couples samples. Of several ranks each gives its rows of the global batch (core/shard.h) and gets the gradients
+//         of its rows and the loss of the global batch, the same bits on every rank. Exchanged: column sums before and
+//         after (feature centring), S11, S22 and, by the eigen route, S12 in one all-reduce, A'B (polar); below 2 d
+//         rows only the rows themselves, and every rank does what one would (kernels/batch_rows.h).
 // Errors: Error(kRunFailed) where n < 2 or LAPACK does not converge; EMER_CHECK on sizes, null pointers,
-//         ridge; Error(kDevice) on several ranks, and for the eigen route while a CUDA graph is recorded.
+//         ridge; Error(kDevice) for the eigen route while a CUDA graph is recorded.
 #pragma once
 
 #include "core/context.h"
@@ -34,7 +36,8 @@ enum class CcaRoute { kPolar, kEigen };
 
 template <class Real>
 struct CcaExact {
-  int n = 0;                 // samples, >= 2
+  int n = 0;                 // samples of this rank; of all ranks >= 2
+  int total = 0;             // samples of all ranks; 0: n are all there are, and nothing is exchanged
   int d = 0;                 // >= 1
   const Real* x1 = nullptr;  // in   [n, d] row-major
   const Real* x2 = nullptr;  // in   [n, d]

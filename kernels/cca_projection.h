@@ -14,14 +14,16 @@
 //         matter to either: the gradients are B P' and A P, which P's part outside A and B does not reach.
 // NaN:    a NaN in an input gives a NaN loss.
 // Order:  fixed; sums outside products in double.
-// Batch:  couples samples. Distributed, the feature means, A'A, B'B and A'B would be all-reduced sums and
-//         dL/dW too. Now more than one rank is an Error(kDevice).
+// Batch:  couples samples. Of several ranks each gives its rows of the global batch (core/shard.h) and gets the gradients
+//         of its rows, its share of dL/dW (their sum over ranks is the gradient; the ridge is in rank 0's) and the loss
+//         of the global batch, the same bits on every rank. Exchanged: column sums before and after (feature centring);
+//         A'B, A'A, B'B in one all-reduce, or, below 2 d rows, the rows of A and B (kernels/batch_rows.h).
 // CUDA:   products as ctx.precision() says, kBf16 meaning kTf32: a covariance does not survive operands of 8 bits.
 //         Polar factor in double (kernels/cuda/product_polar.h). The svd cannot be recorded in a CUDA graph, and gives
 //         NaN where it does not converge. Scratch: 6 n d + 3 d^2 floats and the polar factor's; at n = d = 4096 0.6
 //         and 0.7 GB.
 // Errors: Error(kRunFailed) where n < 2; EMER_CHECK on sizes, null pointers, ridge; Error(kRunFailed) where
-//         LAPACK does not converge; Error(kDevice) on several ranks, and for the svd while a CUDA graph is recorded.
+//         LAPACK does not converge; Error(kDevice) for the svd while a CUDA graph is recorded.
 #pragma once
 
 #include "core/context.h"
@@ -38,13 +40,14 @@ struct ProjectedView {
   const Real* x = nullptr;           // in   [n, d]
   const Real* projection = nullptr;  // in   [d, d], W: projected sample = W' x
   Real* d_x = nullptr;               // out  [n, d], OVERWRITTEN
-  Real* d_projection = nullptr;      // out  [d, d], ACCUMULATED
+  Real* d_projection = nullptr;      // out  [d, d], ACCUMULATED: this rank's share
 };
 
 template <class Real>
 struct CcaProjection {
-  int n = 0;  // samples, >= 2
-  int d = 0;  // >= 1
+  int n = 0;      // samples of this rank; of all ranks >= 2
+  int total = 0;  // samples of all ranks; 0: n are all there are, and nothing is exchanged
+  int d = 0;      // >= 1
   ProjectedView<Real> first;
   ProjectedView<Real> second;
   Centring centring = Centring::kFeature;

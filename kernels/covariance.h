@@ -8,10 +8,11 @@
 // Source: method.md 3.2, EMER-CL src/loss.py.
 // NaN:    passes through.
 // Order:  fixed; means are summed in double.
-// Batch:  couples samples. Distributed, feature means, then S11, S22, S12 would be all-reduced sums, with n
-//         the global count. Now more than one rank is an Error(kDevice).
+// Batch:  couples samples. Of several ranks each gives its rows of the global batch (core/shard.h) and gets them back
+//         centred; the column sums are all-reduced in double, then S11, S22, S12 in one call, the same bits on every
+//         rank. Sample centring exchanges nothing.
 // CUDA:   products as ctx.precision() says, kBf16 meaning kTf32.
-// Errors: EMER_CHECK on sizes and null pointers; Error(kDevice) on several ranks.
+// Errors: EMER_CHECK on sizes and null pointers.
 #pragma once
 
 #include "core/context.h"
@@ -22,8 +23,9 @@ enum class Centring { kFeature, kSample };
 
 template <class Real>
 struct Centre {
-  int n = 0;  // samples, >= 1
-  int d = 0;  // features, >= 1
+  int n = 0;      // samples of this rank, >= 1, of several ranks >= 0
+  int total = 0;  // samples of all ranks; 0: n are all there are, and nothing is exchanged
+  int d = 0;      // features, >= 1
   Centring centring = Centring::kFeature;
   const Real* x = nullptr;  // in   [n, d] row-major
   Real* y = nullptr;        // out  [n, d], overwritten; may be x
@@ -33,8 +35,9 @@ struct Centre {
 // may be x2.
 template <class Real>
 struct Covariance {
-  int n = 0;  // samples, >= 2
-  int d = 0;  // >= 1
+  int n = 0;      // samples of this rank; of all ranks >= 2
+  int total = 0;  // as in Centre
+  int d = 0;      // >= 1
   Centring centring = Centring::kFeature;
   double ridge = 0.0;        // >= 0
   const Real* x1 = nullptr;  // in   [n, d]

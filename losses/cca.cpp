@@ -37,6 +37,7 @@ void cca(Context& ctx, const CcaOptions& options, const PairBatch<Real>& batch,
   const bool polar = options.solver == CcaSolver::kPolar;
   if (options.form == CcaForm::kExact) {
     cca_exact<Real>(ctx, {.n = batch.n,
+                          .total = batch.total,
                           .d = batch.d,
                           .x1 = batch.music_embedding,
                           .x2 = batch.emotion_embedding,
@@ -56,6 +57,7 @@ void cca(Context& ctx, const CcaOptions& options, const PairBatch<Real>& batch,
   };
   cca_projection<Real>(
       ctx, {.n = batch.n,
+            .total = batch.total,
             .d = batch.d,
             .first = view(batch.music_embedding, gradients.music_embedding, projections[0]),
             .second = view(batch.emotion_embedding, gradients.emotion_embedding, projections[1]),

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <limits>
 
+#include "kernels/batch_rows.h"
 #include "kernels/cpu/blas.h"
+#include "kernels/cpu/centre_views.h"
 #include "kernels/cpu/fill.h"
 #include "kernels/cpu/lapack.h"
 #include "kernels/cpu/product_polar.h"
@@ -22,6 +24,8 @@ using Index = std::int64_t;
 // Views, moments and gradients in double; s11, s22, s12 are overwritten by the routes.
 struct Problem {
   int n, d, directions;
+  int total;    // rows of all ranks
+  bool summed;  // over several ranks
   double ridge;
   double *f1, *f2, *s11, *s22, *s12;
   double *d_f1, *d_f2;  // out: d corr / dF
@@ -42,6 +46,12 @@ void inverse_root(Context& ctx, int d, double ridge, double* s, double* out) {
     for (Index j = 0; j < d; ++j) scaled[k * d + j] = factor * s[k * d + j];
   }
   gemm(Op::kTranspose, Op::kNone, d, d, d, 1.0, s, d, scaled, d, 0.0, out, d);
+}
+
+// s12 <- F1'F2 / (n - 1).
+void cross_moment(Context& ctx, const Problem& p) {
+  gemm(Op::kTranspose, Op::kNone, p.d, p.d, p.n, 1.0 / (p.total - 1), p.f1, p.d, p.f2, p.d, 0.0, p.s12, p.d);
+  if (p.summed) all_reduce_sum(ctx, p.s12, p.square_size());
 }
 
 // d_f = (other * dS12-part + 2 F dS) / (n - 1).
@@ -86,28 +96,35 @@ double eigen_route(Context& ctx, const Problem& p) {
       scores1[i * kept + k] = two - values[k] * one;
       scores2[i * kept + k] = one - values[k] * two;
     }
-  const double share = 1.0 / (n - 1);
+  const double share = 1.0 / (p.total - 1);
   gemm(Op::kNone, Op::kTranspose, n, d, kept, share, scores1, kept, u, kept, 0.0, p.d_f1, d);
   gemm(Op::kNone, Op::kNone, n, d, kept, share, scores2, kept, v, d, 0.0, p.d_f2, d);
   return sum;
 }
 
-// gradient <- (gradient - A A' gradient) L^-1 / sqrt(n-1); the factor of A A' that is smaller is formed.
-void through_whitening(Context& ctx, int n, int d, const double* a, const double* lower, double* gradient) {
+// gradient <- (gradient - A A' gradient) L^-1 / sqrt(total - 1). A A' gradient where inner is null: the factor that is
+// smaller is formed; else A inner, inner[d, d] = A' gradient over all ranks.
+void through_whitening(Context& ctx, const Problem& p, const double* a, const double* lower,
+                       const double* inner, double* gradient) {
   const ArenaScope scope(ctx);
-  const int m = std::min(n, d);
-  double* inner = ctx.scratch<double>(static_cast<std::size_t>(m) * static_cast<std::size_t>(m));
-  if (n < d) {
-    double* copy = ctx.scratch<double>(static_cast<std::size_t>(n) * static_cast<std::size_t>(d));
+  const int n = p.n, d = p.d;
+  if (!inner && n < d) {
+    const auto rows = static_cast<std::size_t>(n);
+    double* outer = ctx.scratch<double>(rows * rows);
+    double* copy = ctx.scratch<double>(rows * static_cast<std::size_t>(d));
     std::copy_n(gradient, Index{n} * d, copy);
-    gemm(Op::kNone, Op::kTranspose, n, n, d, 1.0, a, d, a, d, 0.0, inner, n);
-    gemm(Op::kNone, Op::kNone, n, d, n, -1.0, inner, n, copy, d, 1.0, gradient, d);
+    gemm(Op::kNone, Op::kTranspose, n, n, d, 1.0, a, d, a, d, 0.0, outer, n);
+    gemm(Op::kNone, Op::kNone, n, d, n, -1.0, outer, n, copy, d, 1.0, gradient, d);
   } else {
-    gemm(Op::kTranspose, Op::kNone, d, d, n, 1.0, a, d, gradient, d, 0.0, inner, d);
+    if (!inner) {
+      double* formed = ctx.scratch<double>(p.square_size());
+      gemm(Op::kTranspose, Op::kNone, d, d, n, 1.0, a, d, gradient, d, 0.0, formed, d);
+      inner = formed;
+    }
     gemm(Op::kNone, Op::kNone, n, d, d, -1.0, a, d, inner, d, 1.0, gradient, d);
   }
   solve_right_lower(false, n, d, lower, gradient);
-  const double root = 1.0 / std::sqrt(static_cast<double>(n - 1));
+  const double root = 1.0 / std::sqrt(static_cast<double>(p.total - 1));
   for (Index k = 0; k < Index{n} * d; ++k) gradient[k] *= root;
 }
 
@@ -120,48 +137,98 @@ double polar_route(Context& ctx, const Problem& p) {
   std::copy_n(p.s11, p.square(), l1);
   std::copy_n(p.s22, p.square(), l2);
   // Row-major lower is column-major upper.
-  if (lapack::potrf('U', d, l1, d) != 0 || lapack::potrf('U', d, l2, d) != 0) return eigen_route(ctx, p);
+  if (lapack::potrf('U', d, l1, d) != 0 || lapack::potrf('U', d, l2, d) != 0) {
+    cross_moment(ctx, p);
+    return eigen_route(ctx, p);
+  }
   double* a = ctx.scratch<double>(static_cast<std::size_t>(samples));
   double* b = ctx.scratch<double>(static_cast<std::size_t>(samples));
-  const double root = 1.0 / std::sqrt(static_cast<double>(n - 1));
+  const double root = 1.0 / std::sqrt(static_cast<double>(p.total - 1));
   for (Index k = 0; k < samples; ++k) {
     a[k] = root * p.f1[k];
     b[k] = root * p.f2[k];
   }
   solve_right_lower(true, n, d, l1, a);
   solve_right_lower(true, n, d, l2, b);
+  // Of several ranks: T = A'B of the whitened rows, which is the better conditioned way (L^-1 S12 L^-T would have the
+  // error of S, A and B have that of L), and A' d_a = T P', B' d_b = T'P without another exchange.
+  double *t = nullptr, *polar = nullptr, *inner1 = nullptr, *inner2 = nullptr;
+  if (p.summed) {
+    t = p.s12;
+    polar = ctx.scratch<double>(p.square_size());
+    inner1 = ctx.scratch<double>(p.square_size());
+    inner2 = ctx.scratch<double>(p.square_size());
+    gemm(Op::kTranspose, Op::kNone, d, d, n, 1.0, a, d, b, d, 0.0, t, d);
+    all_reduce_sum(ctx, t, p.square_size());
+  }
   double nuclear = 0.0;
   product_polar<double>(ctx, {.n = n,
                               .d = d,
                               .a = a,
                               .b = b,
+                              .product = t,
                               .by_svd = false,
                               .directions = 0,
                               .nuclear = &nuclear,
                               .d_a = p.d_f1,
-                              .d_b = p.d_f2});
-  through_whitening(ctx, n, d, a, l1, p.d_f1);
-  through_whitening(ctx, n, d, b, l2, p.d_f2);
+                              .d_b = p.d_f2,
+                              .polar = polar});
+  if (p.summed) {
+    gemm(Op::kNone, Op::kTranspose, d, d, d, 1.0, t, d, polar, d, 0.0, inner1, d);
+    gemm(Op::kTranspose, Op::kNone, d, d, d, 1.0, t, d, polar, d, 0.0, inner2, d);
+  }
+  through_whitening(ctx, p, a, l1, inner1, p.d_f1);
+  through_whitening(ctx, p, b, l2, inner2, p.d_f2);
   return nuclear;
+}
+
+template <class Real>
+void answer_nan(const CcaExact<Real>& args) {
+  *args.loss = std::numeric_limits<double>::quiet_NaN();
+  fill_nan(args.d_x1, Index{args.n} * args.d);
+  fill_nan(args.d_x2, Index{args.n} * args.d);
+}
+
+// Every rank does what one rank would with the rows of all.
+template <class Real>
+void on_gathered_rows(Context& ctx, const CcaExact<Real>& args, const BatchRows& rows) {
+  const ArenaScope scope(ctx);
+  const auto held = static_cast<std::size_t>(rows.held() * args.d);
+  const Index own = Index{args.n} * args.d, first = rows.first() * args.d;
+  Real* x[] = {ctx.scratch<Real>(held), ctx.scratch<Real>(held)};
+  Real* d_x[] = {ctx.scratch<Real>(held), ctx.scratch<Real>(held)};
+  std::copy_n(args.x1, own, x[0] + first);
+  std::copy_n(args.x2, own, x[1] + first);
+  for (Real* view : x) rows.gather(ctx, args.d, view);
+  CcaExact<Real> all = args;
+  all.n = rows.total();
+  all.total = 0;
+  all.x1 = x[0];
+  all.x2 = x[1];
+  all.d_x1 = d_x[0];
+  all.d_x2 = d_x[1];
+  cpu::cca_exact<Real>(ctx, all);
+  std::copy_n(d_x[0] + first, own, args.d_x1);
+  std::copy_n(d_x[1] + first, own, args.d_x2);
 }
 
 }  // namespace
 
 template <class Real>
 void cca_exact(Context& ctx, const CcaExact<Real>& args) {
+  const BatchRows rows(ctx, args.n, args.total, args.d);
+  if (rows.gathered) return on_gathered_rows(ctx, args, rows);
   const Index samples = Index{args.n} * args.d;
-  if (!all_finite(args.x1, samples) || !all_finite(args.x2, samples)) {
-    *args.loss = std::numeric_limits<double>::quiet_NaN();
-    fill_nan(args.d_x1, samples);
-    fill_nan(args.d_x2, samples);
-    return;
-  }
+  if (!rows.summed() && (!all_finite(args.x1, samples) || !all_finite(args.x2, samples)))
+    return answer_nan(args);
   const ArenaScope scope(ctx);
   const auto samples_size = static_cast<std::size_t>(samples);
   const auto square_size = static_cast<std::size_t>(args.d) * static_cast<std::size_t>(args.d);
   const Problem p{.n = args.n,
                   .d = args.d,
                   .directions = args.directions,
+                  .total = rows.total(),
+                  .summed = rows.summed(),
                   .ridge = args.ridge,
                   .f1 = ctx.scratch<double>(samples_size),
                   .f2 = ctx.scratch<double>(samples_size),
@@ -174,6 +241,7 @@ void cca_exact(Context& ctx, const CcaExact<Real>& args) {
   std::copy_n(args.x2, samples, p.f2);
   const bool eigen = args.route == CcaRoute::kEigen || args.directions > 0;
   cpu::covariance<double>(ctx, {.n = args.n,
+                                .total = args.total,
                                 .d = args.d,
                                 .centring = args.centring,
                                 .ridge = args.ridge,
@@ -183,17 +251,23 @@ void cca_exact(Context& ctx, const CcaExact<Real>& args) {
                                 .f2 = p.f2,
                                 .s11 = p.s11,
                                 .s22 = p.s22,
-                                .s12 = p.s12});
+                                .s12 = eigen ? p.s12 : nullptr});
+  // A value that is not finite, of whatever rank, is in the moments of all ranks.
+  if (rows.summed() && (!all_finite(p.s11, p.square()) || !all_finite(p.s22, p.square())))
+    return answer_nan(args);
   const double correlation = eigen ? eigen_route(ctx, p) : polar_route(ctx, p);
   *args.loss = -args.scale * correlation;
   const double weight = -args.scale * args.gradient_weight;
   const double* gradients[] = {p.d_f1, p.d_f2};
   Real* outputs[] = {args.d_x1, args.d_x2};
-  for (int v = 0; v < 2; ++v) {
+  for (int v = 0; v < 2; ++v)
     for (Index k = 0; k < samples; ++k) outputs[v][k] = static_cast<Real>(weight * gradients[v][k]);
-    cpu::centre<Real>(
-        ctx, {.n = args.n, .d = args.d, .centring = args.centring, .x = outputs[v], .y = outputs[v]});
-  }
+  cpu::centre_views<Real>(ctx, {.n = args.n,
+                                .total = args.total,
+                                .d = args.d,
+                                .centring = args.centring,
+                                .x = {outputs[0], outputs[1]},
+                                .y = {outputs[0], outputs[1]}});
 }
 
 template void cca_exact(Context&, const CcaExact<float>&);

@@ -1,10 +1,13 @@
 #include "kernels/cca_projection.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
 #include "core/parallel.h"
+#include "kernels/batch_rows.h"
 #include "kernels/cpu/blas.h"
+#include "kernels/cpu/centre_views.h"
 #include "kernels/cpu/product_polar.h"
 #include "kernels/cpu/symmetric_blas.h"
 
@@ -18,9 +21,11 @@ constexpr Index kRowGrain = 16;
 template <class Real>
 struct View {
   const ProjectedView<Real>* io;
-  Real* centred;      // [n, d], F
-  Real* projected;    // [n, d], A = F W
-  Real* d_projected;  // [n, d]
+  Real* centred;          // [own, d], F
+  Real* projected;        // [own, d], A = F W
+  Real* d_projected;      // [own, d]
+  Real* all_projected;    // [here, d], of which the above are a part
+  Real* all_d_projected;  // [here, d]
 };
 
 // m[d, d], upper triangle: gram of the projected views in, dL/d(gram) = -1/2 sign(R) out, R = target I -
@@ -45,14 +50,12 @@ double absolute_penalty(Context& ctx, int d, double target, Real* m) {
   return total;
 }
 
-// -corr(T) by row norms, T = A'B/(n-1); gradients to A and B overwritten.
+// minus row norms of t = A'B/(n-1), which becomes the gradient; gradients to A and B overwritten.
 template <class Real>
-double row_norm_loss(Context& ctx, int n, int d, const View<Real>& one, const View<Real>& two) {
+double row_norm_loss(Context& ctx, int n, int d, double share, Real* t, const View<Real>& one,
+                     const View<Real>& two) {
   const ArenaScope scope(ctx);
-  Real* t = ctx.scratch<Real>(static_cast<std::size_t>(d) * static_cast<std::size_t>(d));
   double* norms = ctx.scratch<double>(static_cast<std::size_t>(d));
-  const Real share = static_cast<Real>(1.0 / (n - 1));
-  gemm(Op::kTranspose, Op::kNone, d, d, n, share, one.projected, d, two.projected, d, Real(0), t, d);
   parallel_for(d, kRowGrain, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       double squares = 0.0;
@@ -64,30 +67,33 @@ double row_norm_loss(Context& ctx, int n, int d, const View<Real>& one, const Vi
         t[i * d + j] = static_cast<Real>(inverse * static_cast<double>(t[i * d + j]));
     }
   });
-  gemm(Op::kNone, Op::kTranspose, n, d, d, share, two.projected, d, t, d, Real(0), one.d_projected, d);
-  gemm(Op::kNone, Op::kNone, n, d, d, share, one.projected, d, t, d, Real(0), two.d_projected, d);
+  const Real factor = static_cast<Real>(share);
+  gemm(Op::kNone, Op::kTranspose, n, d, d, factor, two.projected, d, t, d, Real(0), one.d_projected, d);
+  gemm(Op::kNone, Op::kNone, n, d, d, factor, one.projected, d, t, d, Real(0), two.d_projected, d);
   double sum = 0.0;
   for (Index i = 0; i < d; ++i) sum += norms[i];
   return -sum;
 }
 
+// t = A'B of all rows, null where the rows here are all and fewer than d.
 template <class Real>
-double nuclear_loss(Context& ctx, const CcaProjection<Real>& a, const View<Real>& one,
-                    const View<Real>& two) {
+double nuclear_loss(Context& ctx, const CcaProjection<Real>& a, const BatchRows& rows, const Real* t,
+                    const View<Real>& one, const View<Real>& two) {
   double nuclear = 0.0;
-  product_polar<Real>(ctx, {.n = a.n,
+  product_polar<Real>(ctx, {.n = rows.here(),
                             .d = a.d,
-                            .a = one.projected,
-                            .b = two.projected,
+                            .a = one.all_projected,
+                            .b = two.all_projected,
+                            .product = t,
                             .by_svd = a.solver == PolarSolver::kSvd,
                             .directions = 0,
                             .nuclear = &nuclear,
-                            .d_a = one.d_projected,
-                            .d_b = two.d_projected});
-  const Real share = static_cast<Real>(-1.0 / (a.n - 1));
+                            .d_a = one.all_d_projected,
+                            .d_b = two.all_d_projected});
+  const Real factor = static_cast<Real>(-1.0 / (rows.total() - 1));
   for (Real* gradient : {one.d_projected, two.d_projected})
-    for (Index k = 0; k < Index{a.n} * a.d; ++k) gradient[k] *= share;
-  return -nuclear / (a.n - 1);
+    for (Index k = 0; k < Index{a.n} * a.d; ++k) gradient[k] *= factor;
+  return -nuclear / (rows.total() - 1);
 }
 
 }  // namespace
@@ -96,30 +102,63 @@ template <class Real>
 void cca_projection(Context& ctx, const CcaProjection<Real>& a) {
   const ArenaScope scope(ctx);
   const int n = a.n, d = a.d;
-  const auto samples = static_cast<std::size_t>(n) * static_cast<std::size_t>(d);
+  const BatchRows rows(ctx, n, a.total, d);
+  const int here = rows.here();
   const auto square = static_cast<std::size_t>(d) * static_cast<std::size_t>(d);
-  const double share = 1.0 / (n - 1);
+  const auto own_size = static_cast<std::size_t>(n) * static_cast<std::size_t>(d);
+  const auto here_size = static_cast<std::size_t>(rows.held()) * static_cast<std::size_t>(d);
+  const double share = 1.0 / (rows.total() - 1);
   View<Real> views[2];
   for (int v = 0; v < 2; ++v) {
-    views[v] = {v == 0 ? &a.first : &a.second, ctx.scratch<Real>(samples), ctx.scratch<Real>(samples),
-                ctx.scratch<Real>(samples)};
-    cpu::centre<Real>(ctx,
-                      {.n = n, .d = d, .centring = a.centring, .x = views[v].io->x, .y = views[v].centred});
-    gemm(Op::kNone, Op::kNone, n, d, d, Real(1), views[v].centred, d, views[v].io->projection, d, Real(0),
-         views[v].projected, d);
+    View<Real>& view = views[v];
+    view.io = v == 0 ? &a.first : &a.second;
+    view.centred = ctx.scratch<Real>(own_size);
+    view.all_projected = ctx.scratch<Real>(here_size);
+    view.all_d_projected = ctx.scratch<Real>(here_size);
+    view.projected = view.all_projected + rows.first() * d;
+    view.d_projected = view.all_d_projected + rows.first() * d;
   }
-  double loss = a.correlation == Correlation::kNuclear ? nuclear_loss(ctx, a, views[0], views[1])
-                                                       : row_norm_loss(ctx, n, d, views[0], views[1]);
+  cpu::centre_views<Real>(ctx, {.n = n,
+                                .total = a.total,
+                                .d = d,
+                                .centring = a.centring,
+                                .x = {a.first.x, a.second.x},
+                                .y = {views[0].centred, views[1].centred}});
+  for (const View<Real>& view : views) {
+    gemm(Op::kNone, Op::kNone, n, d, d, Real(1), view.centred, d, view.io->projection, d, Real(0),
+         view.projected, d);
+    if (rows.gathered) rows.gather(ctx, d, view.all_projected);
+  }
 
-  // gram = W'SW; where the penalty takes the sum of both residuals, both views add to one.
-  Real* grams[2] = {ctx.scratch<Real>(square), nullptr};
-  grams[1] = a.penalty_summed ? grams[0] : ctx.scratch<Real>(square);
+  // T, then gram = W'SW; where the penalty takes the sum of both residuals, both views add to one gram.
+  const bool nuclear = a.correlation == Correlation::kNuclear;
+  const std::size_t sums_size = (a.penalty_summed ? 2 : 3) * square;
+  Real* sums = ctx.scratch<Real>(sums_size);
+  Real* grams[2] = {sums + square, sums + sums_size - square};
+  // syrk leaves the lower triangles alone.
+  if (rows.summed()) std::fill_n(sums, sums_size, Real(0));
+  Real* t = nuclear && here < d && !rows.summed() ? nullptr : sums;
+  if (t)
+    gemm(Op::kTranspose, Op::kNone, d, d, here, nuclear ? Real(1) : static_cast<Real>(share),
+         views[0].all_projected, d, views[1].all_projected, d, Real(0), t, d);
+  const auto add_ridge = [&](int v) {
+    syrk(d, d, static_cast<Real>(a.ridge), views[v].io->projection, Real(1), grams[v]);
+  };
   for (int v = 0; v < 2; ++v) {
     const bool add = v == 1 && a.penalty_summed;
-    syrk(d, n, static_cast<Real>(share), views[v].projected, add ? Real(1) : Real(0), grams[v]);
-    syrk(d, d, static_cast<Real>(a.ridge), views[v].io->projection, Real(1), grams[v]);
-    if (v == 1 || !a.penalty_summed) loss += absolute_penalty(ctx, d, a.penalty_summed ? 2.0 : 1.0, grams[v]);
+    syrk(d, here, static_cast<Real>(share), views[v].all_projected, add ? Real(1) : Real(0), grams[v]);
+    if (!rows.summed()) add_ridge(v);
   }
+  if (rows.summed()) {
+    all_reduce_sum(ctx, sums, sums_size);
+    add_ridge(0);
+    add_ridge(1);
+  }
+
+  double loss = nuclear ? nuclear_loss<Real>(ctx, a, rows, t, views[0], views[1])
+                        : row_norm_loss(ctx, n, d, share, t, views[0], views[1]);
+  for (int v = a.penalty_summed ? 1 : 0; v < 2; ++v)
+    loss += absolute_penalty(ctx, d, a.penalty_summed ? 2.0 : 1.0, grams[v]);
 
   const double weight = a.scale * a.gradient_weight;
   for (int v = 0; v < 2; ++v) {
@@ -127,12 +166,18 @@ void cca_projection(Context& ctx, const CcaProjection<Real>& a) {
     symm(n, d, static_cast<Real>(2.0 * share), view.projected, grams[v], Real(1), view.d_projected);
     gemm(Op::kTranspose, Op::kNone, d, d, n, static_cast<Real>(weight), view.centred, d, view.d_projected, d,
          Real(1), view.io->d_projection, d);
-    symm(d, d, static_cast<Real>(2.0 * weight * a.ridge), view.io->projection, grams[v], Real(1),
-         view.io->d_projection);
+    if (rows.rank == 0)
+      symm(d, d, static_cast<Real>(2.0 * weight * a.ridge), view.io->projection, grams[v], Real(1),
+           view.io->d_projection);
     gemm(Op::kNone, Op::kTranspose, n, d, d, static_cast<Real>(weight), view.d_projected, d,
          view.io->projection, d, Real(0), view.io->d_x, d);
-    cpu::centre<Real>(ctx, {.n = n, .d = d, .centring = a.centring, .x = view.io->d_x, .y = view.io->d_x});
   }
+  cpu::centre_views<Real>(ctx, {.n = n,
+                                .total = a.total,
+                                .d = d,
+                                .centring = a.centring,
+                                .x = {a.first.d_x, a.second.d_x},
+                                .y = {a.first.d_x, a.second.d_x}});
   *a.loss = a.scale * loss;
 }
 

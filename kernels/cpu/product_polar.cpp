@@ -75,20 +75,23 @@ template <class Real>
 void product_polar(Context& ctx, const ProductPolar<Real>& args) {
   const int n = args.n, d = args.d;
   const Index cells = Index{n} * d;
-  if (!all_finite(args.a, cells) || !all_finite(args.b, cells)) {
+  const bool finite = args.product ? all_finite(args.product, Index{d} * d)
+                                   : all_finite(args.a, cells) && all_finite(args.b, cells);
+  if (!finite) {
     *args.nuclear = std::numeric_limits<double>::quiet_NaN();
     fill_nan(args.d_a, cells);
     fill_nan(args.d_b, cells);
+    if (args.polar) fill_nan(args.polar, Index{d} * d);
     return;
   }
   const ArenaScope scope(ctx);
-  const int m = std::min(n, d);
+  const int m = args.product ? d : std::min(n, d);
   const auto size = static_cast<std::size_t>(m) * static_cast<std::size_t>(m);
-  Real* t = ctx.scratch<Real>(size);
-  Real* p = ctx.scratch<Real>(size);
-  if (n >= d) {
-    gemm(Op::kTranspose, Op::kNone, d, d, n, Real(1), args.a, d, args.b, d, Real(0), t, d);
-    polar(ctx, args, d, t, p);
+  Real* t = args.product ? nullptr : ctx.scratch<Real>(size);
+  Real* p = args.polar ? args.polar : ctx.scratch<Real>(size);
+  if (m == d) {
+    if (t) gemm(Op::kTranspose, Op::kNone, d, d, n, Real(1), args.a, d, args.b, d, Real(0), t, d);
+    polar(ctx, args, d, t ? t : args.product, p);
     gemm(Op::kNone, Op::kTranspose, n, d, d, Real(1), args.b, d, p, d, Real(0), args.d_a, d);
     gemm(Op::kNone, Op::kNone, n, d, d, Real(1), args.a, d, p, d, Real(0), args.d_b, d);
     return;

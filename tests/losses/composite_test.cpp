@@ -253,29 +253,6 @@ TEST(CompositeLoss, WarnsOfExactCcaOnSmallBatches) {
   EXPECT_EQ(projection.warning(2), "");
 }
 
-class TwoRanks : public Communicator {
- public:
-  std::string name() const override { return "two ranks"; }
-  int rank() const override { return 0; }
-  int size() const override { return 2; }
-  void run(const Collective&, void*) override {}
-  void barrier() override {}
-};
-
-// A rank that quietly took its own pairs for the whole batch would optimise another objective.
-TEST(CompositeLoss, CcaRefusesSeveralRanks) {
-  Context ctx(DeviceKind::kCpu, std::make_shared<TwoRanks>());
-  std::vector<float> x(12, 1.0f), g(12);
-  LossOptions o;
-  o.lambda = 1.0;
-  CompositeLoss<float> loss(ctx, o, 3);
-  loss.initialise(ctx, 1, 0);
-  EXPECT_TRUE(refuses(ErrorKind::kDevice, {"2 ranks"}, [&] {
-    loss.evaluate(ctx, {4, 3, x.data(), x.data(), x.data(), x.data(), x.data(), x.data()},
-                  {g.data(), g.data(), g.data(), g.data(), g.data(), g.data()});
-  }));
-}
-
 TEST(CompositeLoss, TwoRunsAgreeBitForBit) {
   const Arrays inputs = heads(300, 24, 8);
   const LossRun a = run_loss<float>({}, 300, 24, inputs), b = run_loss<float>({}, 300, 24, inputs);

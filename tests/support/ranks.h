@@ -14,6 +14,7 @@
 
 #include "core/communicator.h"
 #include "core/context.h"
+#include "core/parallel.h"
 #include "core/ranks/mpi_communicator.h"
 #include "core/ranks/threads_communicator.h"
 
@@ -57,6 +58,7 @@ void on_ranks(int ranks, Body&& body, DeviceKind device = DeviceKind::kCpu) {
   for (int r = 0; r < ranks; ++r)
     threads.emplace_back([&, r] {
       try {
+        set_thread_count(thread_count());  // OpenBLAS keeps it by thread
         Context ctx(device, world[static_cast<std::size_t>(r)]);
         body(ctx);
         if (::testing::Test::HasFatalFailure()) ctx.communicator().abort("a check of the test failed");
