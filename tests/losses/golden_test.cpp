@@ -92,7 +92,7 @@ TEST_P(LossGolden, FloatIsClose) {
 class KlGolden : public LossGolden {};
 
 TEST_P(KlGolden, RanksMatch) {
-  for (const int ranks : {2, 3, 8})
+  for (const int ranks : worlds({2, 3, 8}))
     expect(run_loss_on_ranks(ranks, options_of(GetParam().form), n_, d_, inputs_), 1e-9);
 }
 

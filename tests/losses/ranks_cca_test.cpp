@@ -20,8 +20,6 @@
 namespace emer::test {
 namespace {
 
-const std::vector<int> kWorlds = {1, 2, 3, 4, 8};
-
 // Two views of one latent signal, so that correlations lie between 0 and 1; projections near an orthogonal one, so that
 // T is well conditioned and the penalty's signs are not decided by rounding.
 Arrays views(int n, int d, std::uint64_t seed) {
@@ -104,7 +102,7 @@ TEST(RanksCca, EveryFormIsThatOfOneRank) {
       // see the next test.
       if (form.options.cca.directions > 0 && d != 12) continue;
       const LossRun want = run_loss(form.options, n, d, inputs);
-      for (const int ranks : kWorlds) {
+      for (const int ranks : worlds()) {
         SCOPED_TRACE(form.name + ", " + std::to_string(n) + " x " + std::to_string(d) + " on " +
                      std::to_string(ranks) + " ranks");
         expect_same(run_loss_on_ranks(ranks, form.options, n, d, inputs), want, ranks == 1 ? 0.0 : 1e-12);
@@ -149,7 +147,7 @@ TEST(RanksCca, IllConditionedIsAsCloseAsOneRankIsToItself) {
         double own = 0.0;
         for (const auto& [name, gradient] : want.gradients)
           own = std::max(own, distance(other.at(name), gradient));
-        for (const int ranks : {2, 3, 8}) {
+        for (const int ranks : worlds({2, 3, 8})) {
           const LossRun got = run_loss_on_ranks(ranks, form.options, n, d, inputs);
           for (const auto& [name, gradient] : want.gradients)
             EXPECT_TRUE(near_relative(got.gradients.at(name), gradient, std::max(1e-12, 8.0 * own)))
@@ -166,7 +164,7 @@ TEST(RanksCca, FloatIsClose) {
   const Arrays inputs = views(n, d, 40);
   for (const Form& form : forms()) {
     const LossRun want = run_loss<float>(form.options, n, d, inputs);
-    for (const int ranks : kWorlds) {
+    for (const int ranks : worlds()) {
       SCOPED_TRACE(form.name + " on " + std::to_string(ranks) + " ranks");
       expect_same(run_loss_on_ranks<float>(ranks, form.options, n, d, inputs), want, ranks == 1 ? 0.0 : 1e-5);
     }
@@ -220,7 +218,7 @@ TEST(RanksCca, GoldenCasesHoldOnRanks) {
       o.cca.correlation = form == "cca_feature_nuclear" ? CcaCorrelation::kNuclear : CcaCorrelation::kRowNorm;
       const auto stored =
           SafetensorsFile::open(golden("loss_" + shape + "." + form + ".gradients.safetensors"));
-      for (const int ranks : {2, 3, 8}) {
+      for (const int ranks : worlds({2, 3, 8})) {
         const LossRun got = run_loss_on_ranks(ranks, o, n, d, inputs);
         EXPECT_TRUE(near_relative(got.values.loss, loss, 1e-9));
         for (const TensorInfo& info : stored.tensors())

@@ -72,6 +72,12 @@ void expect_same(const LossRun& got, const LossRun& want, double tolerance) {
 }
 
 class RanksKl : public ::testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    if (!has_world_of(GetParam())) GTEST_SKIP() << "the world has another size";
+  }
+
+ private:
   const OneThread quiet_;
 };
 

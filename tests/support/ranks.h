@@ -4,8 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <initializer_list>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -31,6 +34,13 @@ inline bool ranks_are_processes() {
 // Whether on_ranks(ranks) runs its body: always with threads; with processes the world is as large as it is.
 inline bool has_world_of(int ranks) {
   return ranks == 1 || !ranks_are_processes() || mpi_communicator(kTestTimeout)->size() == ranks;
+}
+
+// Those of the sizes that can be had: all of them with threads.
+inline std::vector<int> worlds(std::initializer_list<int> sizes = {1, 2, 3, 4, 8}) {
+  std::vector<int> all;
+  std::copy_if(sizes.begin(), sizes.end(), std::back_inserter(all), has_world_of);
+  return all;
 }
 
 // body(ctx) once on each rank, each in its own thread; with processes on this one's rank, and not at all where the world
