@@ -3,7 +3,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "core/check.h"
+#include "core/cuda/device_collectives.h"
 
 namespace emer {
 
@@ -18,11 +18,19 @@ constexpr Element element_of() {
 }
 
 void carry_out(Context& ctx, const Collective& what, bool now) {
+  if constexpr (kWithCuda) {
+    if (ctx.on_cuda()) return now ? cuda::run_collective(ctx, what) : cuda::start_collective(ctx, what);
+  }
   Communicator& communicator = ctx.communicator();
-  if (ctx.on_cuda())
-    fail(ErrorKind::kDevice,
-         "ranks that share a batch on CUDA are not supported; use device: cpu or one rank");
   now ? communicator.run(what, nullptr) : communicator.start(what, nullptr);
+}
+
+// Of arrays in host memory, whatever the device.
+void carry_out_of_host(Context& ctx, const Collective& what) {
+  if constexpr (kWithCuda) {
+    if (ctx.on_cuda()) return cuda::run_collective_of_host(ctx, what);
+  }
+  ctx.communicator().run(what, nullptr);
 }
 
 template <class T>
@@ -70,32 +78,32 @@ void start_reduce_scatter_sum(Context& ctx, const T* in, T* out, std::size_t cou
 }
 
 void wait_started(Context& ctx) {
-  if (ctx.communicator().size() > 1) ctx.communicator().wait(nullptr);
+  if (ctx.communicator().size() == 1) return;
+  if constexpr (kWithCuda) {
+    if (ctx.on_cuda()) return cuda::wait_started(ctx);
+  }
+  ctx.communicator().wait(nullptr);
 }
 
 std::vector<std::int64_t> gather_values(Context& ctx, std::int64_t value) {
   std::vector<std::int64_t> all(static_cast<std::size_t>(ranks_of(ctx)), value);
   if (all.size() > 1)
-    carry_out(ctx,
-              {.kind = Collective::Kind::kAllGather,
-               .element = Element::kInt64,
-               .in = &value,
-               .out = all.data(),
-               .count = 1},
-              true);
+    carry_out_of_host(ctx, {.kind = Collective::Kind::kAllGather,
+                            .element = Element::kInt64,
+                            .in = &value,
+                            .out = all.data(),
+                            .count = 1});
   return all;
 }
 
 void broadcast_values(Context& ctx, std::vector<double>& values, int root) {
   if (ranks_of(ctx) > 1 && !values.empty())
-    carry_out(ctx,
-              {.kind = Collective::Kind::kBroadcast,
-               .element = Element::kDouble,
-               .in = values.data(),
-               .out = values.data(),
-               .count = values.size(),
-               .root = root},
-              true);
+    carry_out_of_host(ctx, {.kind = Collective::Kind::kBroadcast,
+                            .element = Element::kDouble,
+                            .in = values.data(),
+                            .out = values.data(),
+                            .count = values.size(),
+                            .root = root});
 }
 
 #define EMER_COLLECTIVES(T)                                              \

@@ -1,10 +1,12 @@
 // The CUDA runtime behind core/device.h and core/context.h.
 #include <atomic>
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "core/check.h"
 #include "core/context.h"
-#include "core/cuda/context_state.h"
+#include "core/cuda/rank_state.h"
 
 namespace emer::cuda {
 
@@ -76,11 +78,30 @@ ContextState::~ContextState() {
 }
 
 std::shared_ptr<ContextState> make_context_state() {
-  return std::make_shared<ContextState>();
+  return std::make_shared<RankState>();
 }
 
 void synchronize(ContextState& state) {
-  EMER_CUDA_CHECK(cudaStreamSynchronize(state.stream));
+  StreamWatch* const watch = rank_state(state).watch;
+  if (watch == nullptr) {
+    EMER_CUDA_CHECK(cudaStreamSynchronize(state.stream));
+    return;
+  }
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  for (;;) {
+    const cudaError_t status = cudaStreamQuery(state.stream);
+    if (status == cudaErrorNotReady)
+      cudaGetLastError();  // remembered as if it were a failure
+    else
+      EMER_CUDA_CHECK(status);
+    watch->check();
+    if (status == cudaSuccess) return;
+    const double waited = std::chrono::duration<double>(Clock::now() - begin).count();
+    if (waited > watch->timeout_seconds()) watch->waited_too_long();
+    // Short waits, as for one value, are not made longer; long ones leave the core to others.
+    if (waited > 100e-6) std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
 }
 
 void order_after(ContextState& state, ContextState& other) {

@@ -29,6 +29,9 @@ cudaError_t record_error(cudaError_t error);  // what cudaGetLastError will say;
 
 // Runs work now, or records it where the stream is being captured.
 cudaError_t enqueue(cudaStream_t stream, cudaGraphNodeType kind, std::function<void()> work);
+// The stream whose work runs now never ends, and takes with it those that wait for it, until end_hanging(by).
+void hang_running_stream(const void* by);
+void end_hanging(const void* by);
 // For calls that must not happen while a capture is going on (allocation, device-wide waits): refuses, and
 // invalidates that capture.
 cudaError_t refuse_in_capture();

@@ -2,13 +2,18 @@
 #pragma once
 
 #include <array>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -19,9 +24,24 @@
 
 namespace emer::simt {
 
-// One host thread at a time is inside the runtime: static __shared__ arrays and threadIdx exist once.
-std::recursive_mutex& runtime_lock();
-using Lock = std::lock_guard<std::recursive_mutex>;
+// One host thread at a time is inside the runtime: static __shared__ arrays and threadIdx exist once. A thread may lock
+// it again, and put it down altogether to wait for what other threads do inside (work that ranks do together).
+class RuntimeLock {
+ public:
+  void lock();
+  void unlock();
+  // With the lock held: until done() or the time is over; done() is called with the lock held. Returns done().
+  bool wait(std::chrono::duration<double> longest, const std::function<bool()>& done);
+  void notify() { changed_.notify_all(); }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::atomic<std::thread::id> owner_{};
+  int depth_ = 0;  // of the owner
+};
+RuntimeLock& runtime_lock();
+using Lock = std::lock_guard<RuntimeLock>;
 
 // ---- order between threads (order.cpp) ------------------------------------------------------------------------
 // What a thread knows of other blocks: accesses of `block` before stamp `all`, and of single threads of it.

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "tests/simt/device.h"
 
@@ -33,8 +34,9 @@ struct Capture {
 struct CUstream_st {
   bool blocking;  // waits for, and is waited for by, the legacy stream
   emer::simt::Capture* capture = nullptr;
-  std::uint64_t work = 0;  // recorded in this capture
-  bool joined = true;      // what was recorded here is known to another stream of the capture
+  std::uint64_t work = 0;         // recorded in this capture
+  bool joined = true;             // what was recorded here is known to another stream of the capture
+  const void* hung_by = nullptr;  // its work never ends
 };
 struct CUevent_st {
   bool timing;
@@ -43,6 +45,7 @@ struct CUevent_st {
   emer::simt::Capture* capture = nullptr;  // recorded in this capture
   cudaStream_t stream = nullptr;
   std::uint64_t work = 0;
+  const void* hung_by = nullptr;  // as its stream was when it was recorded
 };
 
 namespace emer::simt {
@@ -59,6 +62,7 @@ Queues& queues() {
   return instance;
 }
 thread_local cudaStreamCaptureMode t_mode = cudaStreamCaptureModeGlobal;
+thread_local cudaStream_t t_running = nullptr;  // whose work this thread does
 
 bool known(cudaStream_t stream) {
   return stream == nullptr || queues().streams.count(stream) != 0;
@@ -133,8 +137,25 @@ cudaError_t enqueue(cudaStream_t stream, cudaGraphNodeType kind, std::function<v
     stream->joined = false;
     return cudaSuccess;
   }
+  if (stream != nullptr && stream->hung_by != nullptr) return cudaSuccess;  // its turn never comes
+  struct Running {
+    explicit Running(cudaStream_t now) : before(std::exchange(t_running, now)) {}
+    ~Running() { t_running = before; }
+    cudaStream_t before;
+  };
+  const Running running(stream);
   work();
   return cudaSuccess;
+}
+
+void hang_running_stream(const void* by) {
+  if (t_running != nullptr) t_running->hung_by = by;
+}
+void end_hanging(const void* by) {
+  for (cudaStream_t stream : queues().streams)
+    if (stream->hung_by == by) stream->hung_by = nullptr;
+  for (cudaEvent_t event : queues().events)
+    if (event->hung_by == by) event->hung_by = nullptr;
 }
 
 cudaError_t submit(cudaStream_t stream, std::function<void()> work, const char*) {
@@ -180,6 +201,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     invalidate_capture(stream);
     return record_error(cudaErrorStreamCaptureUnsupported);
   }
+  if (stream != nullptr && stream->hung_by != nullptr)
+    throw Fault("SIMT harness: the host waits for a stream that never ends");
   ++device().statistics.synchronisations;
   return cudaSuccess;
 }
@@ -188,6 +211,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
   if (const cudaError_t state = device_state(); state != cudaSuccess) return record_error(state);
   if (!known(stream)) return record_error(cudaErrorInvalidResourceHandle);
   if (const cudaError_t refused = refuse_legacy(stream); refused != cudaSuccess) return record_error(refused);
+  if (stream != nullptr && stream->hung_by != nullptr) return record_error(cudaErrorNotReady);
   if (!is_capturing(stream)) return cudaSuccess;
   invalidate_capture(stream);
   return record_error(cudaErrorStreamCaptureUnsupported);
@@ -223,6 +247,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->recorded = true;
   event->time = std::chrono::steady_clock::now();
   event->capture = nullptr;
+  event->hung_by = stream == nullptr ? nullptr : stream->hung_by;
   if (is_capturing(stream)) {
     if (stream->capture->invalid) return record_error(cudaErrorStreamCaptureInvalidated);
     event->capture = stream->capture;
@@ -268,6 +293,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   if (queues().events.count(event) == 0 || !known(stream))
     return record_error(cudaErrorInvalidResourceHandle);
   if (const cudaError_t refused = refuse_legacy(stream); refused != cudaSuccess) return record_error(refused);
+  if (stream != nullptr && event->hung_by != nullptr) stream->hung_by = event->hung_by;
   Capture* const of_event = event->capture;
   if (is_capturing(stream)) {
     if (stream->capture->invalid) return record_error(cudaErrorStreamCaptureInvalidated);
