@@ -1,8 +1,10 @@
 // Ranks as threads that fail, hang or make different calls: all others end, with one line.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -118,6 +120,35 @@ TEST(RanksFailure, DifferentCallsAreToldOnEveryRank) {
   });
   for (const std::string& line : others)
     EXPECT_EQ(line, "ranks make different calls: rank 0 barrier, rank 1 all_reduce of 1 int64");
+}
+
+// After abort() and wait() a rank's arrays are its own again, whether the others had come to the call or not: the
+// sanitizers see who still reads them.
+TEST(RanksFailure, AbortAndWaitGiveTheArraysBack) {
+  for (int round = 0; round < 40; ++round) {
+    const auto world = thread_communicators(3, 60.0);
+    std::vector<std::thread> threads;
+    for (int r = 0; r < 3; ++r)
+      threads.emplace_back([&, r] {
+        Communicator& mine = *world[static_cast<std::size_t>(r)];
+        auto x = std::make_unique<std::vector<double>>(6000, 1.0);
+        const Collective sum{
+            .element = Element::kDouble, .in = x->data(), .out = x->data(), .count = x->size()};
+        try {
+          mine.start(sum, nullptr);
+          if (r == 1) {
+            if (round % 2 == 0) std::this_thread::yield();
+            mine.abort("no data");
+          }
+          mine.wait(nullptr);
+        } catch (const Error& error) {
+          EXPECT_EQ(std::string(error.what()), "rank 1 of 3 failed: no data");
+        }
+        std::fill(x->begin(), x->end(), -1.0);
+        x.reset();
+      });
+    for (std::thread& t : threads) t.join();
+  }
 }
 
 // The arrays of what was started are gone: the rank's own thread must not touch them, nor the other rank wait.
