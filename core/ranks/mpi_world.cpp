@@ -13,14 +13,17 @@ namespace emer {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
+// Messages on the control communicator.
+constexpr int kFailure = 0;  // the line
+constexpr int kEnd = 1;      // empty
+// Arrays that a rank sent before its end may arrive after the news of it.
+constexpr double kLateSeconds = 1.0;
 // How long tell() waits for the others, which may be computing.
 constexpr double kTellSeconds = 5.0;
 constexpr std::size_t kLongestLine = 4000;
 
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 // Yields at first, then sleeps a small part of the time already waited: the answer comes late by that part at most, and
@@ -46,6 +49,7 @@ void MpiWorld::initialise() {
   check(MPI_Comm_dup(MPI_COMM_WORLD, &control_), "communicator for failures");
   check(MPI_Comm_rank(data_, &rank_), "rank");
   check(MPI_Comm_size(data_, &size_), "size");
+  ended_.resize(static_cast<std::size_t>(size_));
   healthy_ = true;
 }
 
@@ -85,7 +89,7 @@ void MpiWorld::tell(const std::string& why) noexcept {
   for (int q = 0; q < size_; ++q) {
     if (q == rank_) continue;
     MPI_Request request = MPI_REQUEST_NULL;
-    if (MPI_Issend(line_.data(), static_cast<int>(line_.size()), MPI_CHAR, q, 0, control_, &request) ==
+    if (MPI_Issend(line_.data(), static_cast<int>(line_.size()), MPI_CHAR, q, kFailure, control_, &request) ==
         MPI_SUCCESS)
       requests.push_back(request);
   }
@@ -109,12 +113,22 @@ void MpiWorld::finish() noexcept {
   if (!healthy_) return;
   finishing_ = true;
   try {
-    const auto ranks = static_cast<std::size_t>(size_);
-    tokens_.resize(ranks + 1);
-    std::vector<Parcel> in(ranks);
-    for (std::size_t q = 0; q < ranks; ++q) in[q] = {&tokens_[q], 1};
     begin(nullptr);
-    exchange(std::vector<Parcel>(ranks, Parcel{&tokens_[ranks], 1}), in);
+    std::vector<MPI_Request> requests;
+    std::vector<int> from;
+    for (int q = 0; q < size_; ++q) {
+      if (q == rank_) continue;
+      const bool known = ended_[static_cast<std::size_t>(q)].has_value();
+      for (const bool receive : {true, false}) {
+        if (receive && known) continue;
+        requests.push_back(MPI_REQUEST_NULL);
+        from.push_back(receive ? q : -1);
+        check(receive ? MPI_Irecv(nullptr, 0, MPI_BYTE, q, kEnd, control_, &requests.back())
+                      : MPI_Isend(nullptr, 0, MPI_BYTE, q, kEnd, control_, &requests.back()),
+              "end");
+      }
+    }
+    complete(requests, from);
     MPI_Finalize();
   } catch (const Error&) {
   }
@@ -139,6 +153,8 @@ void MpiWorld::complete(std::vector<MPI_Request>& requests, const std::vector<in
     hear();
     if (queue_.stopping() && !finishing_)
       fail_with(fmt::format("rank {} of {}: {} was given up", rank_, size_, describe(call_)));
+    if (const int rank = gone(requests, from); rank >= 0)
+      fail_with(failure_line(rank, size_, "it ended while others wait for it in " + describe(call_)));
     const double waited = seconds_since(begin), limit = timeout_.load();
     if (waited > limit) fail_with(silence_line(rank_, size_, silent(requests, from), limit, call_));
     back_off(waited);
@@ -161,14 +177,40 @@ void MpiWorld::hear() {
   if (heard_) fail_with(*heard_);
 }
 
+void MpiWorld::hear_ends() {
+  for (int there = 1;;) {
+    MPI_Status status;
+    check(MPI_Iprobe(MPI_ANY_SOURCE, kEnd, control_, &there, &status), "look for ends");
+    if (there == 0) return;
+    check(MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, kEnd, control_, MPI_STATUS_IGNORE),
+          "a rank's end");
+    ended_[static_cast<std::size_t>(status.MPI_SOURCE)] = Clock::now();
+  }
+}
+
+// A rank that has come to its end without giving what this one waits for, or -1.
+int MpiWorld::gone(std::vector<MPI_Request>& requests, const std::vector<int>& from) {
+  if (finishing_) return -1;
+  hear_ends();
+  for (std::size_t k = 0; k < requests.size(); ++k) {
+    if (from[k] < 0) continue;
+    const auto& end = ended_[static_cast<std::size_t>(from[k])];
+    int done = 0;
+    if (!end || seconds_since(*end) < kLateSeconds) continue;
+    check(MPI_Test(&requests[k], &done, MPI_STATUS_IGNORE), describe(call_).c_str());
+    if (done == 0) return from[k];
+  }
+  return -1;
+}
+
 std::optional<std::string> MpiWorld::take_line() {
   int there = 0, length = 0;
   MPI_Status status;
-  check(MPI_Iprobe(MPI_ANY_SOURCE, 0, control_, &there, &status), "look for failures");
+  check(MPI_Iprobe(MPI_ANY_SOURCE, kFailure, control_, &there, &status), "look for failures");
   if (there == 0) return std::nullopt;
   check(MPI_Get_count(&status, MPI_CHAR, &length), "length of a failure");
   std::string line(static_cast<std::size_t>(std::max(length, 0)), ' ');
-  check(MPI_Recv(line.data(), length, MPI_CHAR, status.MPI_SOURCE, 0, control_, MPI_STATUS_IGNORE),
+  check(MPI_Recv(line.data(), length, MPI_CHAR, status.MPI_SOURCE, kFailure, control_, MPI_STATUS_IGNORE),
         "a rank's failure");
   return line;
 }

@@ -5,6 +5,7 @@
 #include <mpi.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -40,7 +41,7 @@ class MpiWorld {
   // Tells the others that this rank cannot go on, unless another one has told it. From then on nothing works.
   void tell(const std::string& why) noexcept;
 
-  // A barrier and MPI's own end, if nothing has failed.
+  // If nothing has failed: tells the others that this rank has come to its end, waits until all have, and ends MPI.
   void finish() noexcept;
 
  private:
@@ -48,6 +49,8 @@ class MpiWorld {
   void complete(std::vector<MPI_Request>& requests, const std::vector<int>& from);
   std::string silent(std::vector<MPI_Request>& requests, const std::vector<int>& from);
   void hear();
+  void hear_ends();
+  int gone(std::vector<MPI_Request>& requests, const std::vector<int>& from);
   std::optional<std::string> take_line();
   [[noreturn]] void fail_with(const std::string& line);
   void check(int code, const char* what);
@@ -65,7 +68,8 @@ class MpiWorld {
   std::string line_;                  // what is told
   const Collective* call_ = nullptr;  // the call under way
   std::uint64_t calls_ = 0;
-  std::vector<std::byte> tokens_;
+  using Clock = std::chrono::steady_clock;
+  std::vector<std::optional<Clock::time_point>> ended_;  // when each rank said so
 };
 
 }  // namespace emer

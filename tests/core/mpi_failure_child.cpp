@@ -51,6 +51,7 @@ int main(int, char** argv) {
           if (r != rank) wait_for(r);
         return 4;
       }
+      if (mode == "leaves") return 0;
       if (mode == "hangs") wait_for(0);
     }
     if (mode == "aborts" && rank == 2) {

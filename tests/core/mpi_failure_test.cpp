@@ -45,6 +45,12 @@ TEST_F(MpiFailure, ASilentRankIsNamedAfterTheTimeoutAndHearsOfIt) {
   EXPECT_EQ(line(1), line(0));
 }
 
+TEST_F(MpiFailure, ARankThatEndsEarlyIsNamedAtOnce) {
+  const Finished end = run(2, "leaves", "600");
+  EXPECT_EQ(end.code, 4) << end.out << end.err;
+  EXPECT_EQ(line(0), "rank 1 of 2 failed: it ended while others wait for it in all_reduce of 12 double");
+}
+
 TEST_F(MpiFailure, AKilledRankEndsTheJob) {
   const auto begin = std::chrono::steady_clock::now();
   const Finished end = run(3, "killed", "600");
