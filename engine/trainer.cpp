@@ -358,7 +358,7 @@ void Run::end_of_epoch() {
 void Run::validate_epoch(std::int64_t epoch) {
   const LossValues& loss = last_loss_;
   ValidationResult result;
-  optimizer_->swap_average();
+  optimizer_->swap_average(*ctx_);
   try {
     result = validate(*ctx_, *model_, data_, data_.validation, config_);
   } catch (const Error& error) {
@@ -367,7 +367,7 @@ void Run::validate_epoch(std::int64_t epoch) {
              fmt::format("loss {}, cca {}, kl {}, and the weights after it cannot be validated: {}",
                          loss.loss, loss.cca, loss.kl, error.what()));
   }
-  optimizer_->swap_average();
+  optimizer_->swap_average(*ctx_);
   if (!std::isfinite(result.loss.loss))
     diverged(state_.step, epoch,
              fmt::format("loss {}, cca {}, kl {}, but on the validation part loss {}, cca {}, kl {}",

@@ -83,11 +83,11 @@ TEST(Optimizer, MovingAverageIsExchangedWithTheWeights) {
   p.gradient({1, 1}, 1);
   optimizer.step(p.ctx, 1.0, 1.0);
   const std::vector<float> weights = p.weight.value.to_host(p.ctx);
-  optimizer.swap_average();
+  optimizer.swap_average(p.ctx);
   EXPECT_TRUE(test::near_relative(p.weight.value.to_host(p.ctx),
                                   std::vector<double>{3.0 + 0.25 * weights[0], 6.0 + 0.25 * weights[1]},
                                   1e-6));
-  optimizer.swap_average();
+  optimizer.swap_average(p.ctx);
   EXPECT_EQ(p.weight.value.to_host(p.ctx), weights);
 }
 
@@ -111,8 +111,8 @@ TEST(Optimizer, StateSurvivesTheDisk) {
   first.step(a.ctx, 0.1, 1.0);
   second.step(b.ctx, 0.1, 1.0);
   EXPECT_EQ(a.weight.value.to_host(a.ctx), b.weight.value.to_host(b.ctx));
-  first.swap_average();
-  second.swap_average();
+  first.swap_average(a.ctx);
+  second.swap_average(b.ctx);
   EXPECT_EQ(a.weight.value.to_host(a.ctx), b.weight.value.to_host(b.ctx));
 }
 

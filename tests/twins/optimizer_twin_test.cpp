@@ -47,9 +47,9 @@ struct Model {
   }
   std::vector<Floats> weights() { return {weight.value.to_host(ctx), bias.value.to_host(ctx)}; }
   std::vector<Floats> averages() {
-    optimizer.swap_average();
+    optimizer.swap_average(ctx);
     std::vector<Floats> values = weights();
-    optimizer.swap_average();
+    optimizer.swap_average(ctx);
     return values;
   }
 };
@@ -113,7 +113,7 @@ TEST_F(OptimizerTwin, StepsOnExchangedWeightsToo) {
   for (Model* model : {&a, &b}) {
     model->gradients(1);
     model->optimizer.step(model->ctx, kRate, 1.0);
-    model->optimizer.swap_average();
+    model->optimizer.swap_average(model->ctx);
     model->optimizer.step(model->ctx, kRate, 1.0);
   }
   EXPECT_TRUE(test::near_relative(a.weights()[0], b.weights()[0], 2 * 2 * 12 * 6e-8));
