@@ -5,7 +5,6 @@
 #include "core/check.h"
 #include "kernels/dispatch.h"
 #include "kernels/global_rows.h"
-#include "kernels/one_rank.h"
 
 namespace emer {
 
@@ -23,11 +22,7 @@ void cca_exact(Context& ctx, const CcaExact<Real>& a) {
              "cca_exact: ridge {} must be above 0, scale {} and weight {} finite", a.ridge, a.scale,
              a.gradient_weight);
   dispatch<Real>(
-      ctx, "cca_exact", [&] { cpu::cca_exact(ctx, a); },
-      [&] {
-        require_one_rank(ctx, "cca_exact on CUDA");
-        cuda::cca_exact(ctx, a);
-      });
+      ctx, "cca_exact", [&] { cpu::cca_exact(ctx, a); }, [&] { cuda::cca_exact(ctx, a); });
 }
 
 template void cca_exact(Context&, const CcaExact<float>&);

@@ -5,7 +5,6 @@
 #include "core/check.h"
 #include "kernels/dispatch.h"
 #include "kernels/global_rows.h"
-#include "kernels/one_rank.h"
 
 namespace emer {
 
@@ -25,11 +24,7 @@ void cca_projection(Context& ctx, const CcaProjection<Real>& a) {
              "cca_projection: ridge {} must be above 0, scale {} and weight {} finite", a.ridge, a.scale,
              a.gradient_weight);
   dispatch<Real>(
-      ctx, "cca_projection", [&] { cpu::cca_projection(ctx, a); },
-      [&] {
-        require_one_rank(ctx, "cca_projection on CUDA");
-        cuda::cca_projection(ctx, a);
-      });
+      ctx, "cca_projection", [&] { cpu::cca_projection(ctx, a); }, [&] { cuda::cca_projection(ctx, a); });
 }
 
 template void cca_projection(Context&, const CcaProjection<float>&);

@@ -3,7 +3,6 @@
 #include "core/check.h"
 #include "kernels/dispatch.h"
 #include "kernels/global_rows.h"
-#include "kernels/one_rank.h"
 
 namespace emer {
 
@@ -14,11 +13,7 @@ void centre(Context& ctx, const Centre<Real>& a) {
   EMER_CHECK(total >= 1 && a.d >= 1, "centre: n {} and d {} must be at least 1", total, a.d);
   EMER_CHECK(a.n == 0 || (a.x && a.y), "centre: null argument");
   dispatch<Real>(
-      ctx, "centre", [&] { cpu::centre(ctx, a); },
-      [&] {
-        if (a.centring == Centring::kFeature) require_one_rank(ctx, "centre on CUDA");
-        cuda::centre(ctx, a);
-      });
+      ctx, "centre", [&] { cpu::centre(ctx, a); }, [&] { cuda::centre(ctx, a); });
 }
 
 template <class Real>
@@ -28,11 +23,7 @@ void covariance(Context& ctx, const Covariance<Real>& a) {
   EMER_CHECK(a.ridge >= 0, "covariance: ridge {} must not be negative", a.ridge);
   EMER_CHECK(a.n == 0 || (a.x1 && a.x2 && a.f1 && a.f2), "covariance: null argument");
   dispatch<Real>(
-      ctx, "covariance", [&] { cpu::covariance(ctx, a); },
-      [&] {
-        require_one_rank(ctx, "covariance on CUDA");
-        cuda::covariance(ctx, a);
-      });
+      ctx, "covariance", [&] { cpu::covariance(ctx, a); }, [&] { cuda::covariance(ctx, a); });
 }
 
 template void centre(Context&, const Centre<float>&);

@@ -6,6 +6,7 @@
 
 #include "core/cuda/device_code.h"
 #include "core/cuda/launch.h"
+#include "kernels/batch_rows.h"
 #include "kernels/cuda/centre_views.h"
 #include "kernels/cuda/product_polar.h"
 #include "kernels/cuda/products.h"
@@ -80,10 +81,12 @@ __global__ void add_up_loss(Index residuals, const double* residual, int correla
 
 struct View {
   const ProjectedView<float>* io;
-  float* centred;      // [n, d], F
-  float* projected;    // [n, d], A = F W
-  float* d_projected;  // [n, d]
-  float* gram;         // [d, d]
+  float* centred;          // [own, d], F
+  float* projected;        // [own, d], A = F W
+  float* d_projected;      // [own, d]
+  float* all_projected;    // [here, d], of which the above are a part
+  float* all_d_projected;  // [here, d]
+  float* gram;             // [d, d]
 };
 
 // gram += alpha * x'x, x[k, d]; at least its upper triangle. beta as in a product.
@@ -94,12 +97,9 @@ void add_gram(Context& ctx, int d, int k, double alpha, const float* x, double b
     product(ctx, kTransposed, kPlain, d, d, k, alpha, x, x, beta, gram);
 }
 
-// Minus the row norms of T = A'B/(n-1); gradients to A and B overwritten.
-void row_norms(Context& ctx, int n, int d, const View& one, const View& two, double* norms) {
-  const ArenaScope scope(ctx);
-  const double share = 1.0 / (n - 1);
-  float* t = ctx.scratch<float>(static_cast<std::size_t>(d) * static_cast<std::size_t>(d));
-  product(ctx, kTransposed, kPlain, d, d, n, share, one.projected, two.projected, 0.0, t);
+// The row norms of t = A'B/(n-1), which becomes minus the gradient; gradients to A and B overwritten.
+void row_norms(Context& ctx, int n, int d, double share, float* t, const View& one, const View& two,
+               double* norms) {
   launch(ctx, {.name = "normalise_rows", .grid = {static_cast<unsigned>(d)}, .block = kRowBlock},
          normalise_rows, d, t, norms);
   product(ctx, kPlain, kTransposed, n, d, d, share, two.projected, t, 0.0, one.d_projected);
@@ -112,47 +112,79 @@ template <class Real>
 void cca_projection(Context& ctx, const CcaProjection<Real>& a) {
   const ArenaScope scope(ctx);
   const int n = a.n, d = a.d;
-  const auto samples = static_cast<std::size_t>(n) * static_cast<std::size_t>(d);
+  const BatchRows rows(ctx, n, a.total, d);
+  const int here = rows.here();
+  const auto own_size = static_cast<std::size_t>(n) * static_cast<std::size_t>(d);
+  const auto here_size = static_cast<std::size_t>(rows.held()) * static_cast<std::size_t>(d);
   const auto square = static_cast<std::size_t>(d) * static_cast<std::size_t>(d);
-  const double share = 1.0 / (n - 1);
+  const double share = 1.0 / (rows.total() - 1);
+  const bool nuclear = a.correlation == Correlation::kNuclear;
   const unsigned grams = a.penalty_summed ? 1 : 2, tiles = blocks_for(d, kTile);
-  float* gram = ctx.scratch<float>(grams * square);
+  // Sums over the rows: T of the row norms, then the grams.
+  const std::size_t sums_size = (nuclear ? 0 : square) + grams * square;
+  float* sums = ctx.scratch<float>(sums_size);
+  float* gram = nuclear ? sums : sums + square;
+  double* t = nuclear && rows.summed() ? ctx.scratch<double>(square) : nullptr;
   View views[2];
-  for (int v = 0; v < 2; ++v)
-    views[v] = {v == 0 ? &a.first : &a.second, ctx.scratch<float>(samples), ctx.scratch<float>(samples),
-                ctx.scratch<float>(samples),
-                a.penalty_summed ? gram : gram + static_cast<std::size_t>(v) * square};
+  for (int v = 0; v < 2; ++v) {
+    View& view = views[v];
+    view.io = v == 0 ? &a.first : &a.second;
+    view.centred = ctx.scratch<float>(own_size);
+    view.all_projected = ctx.scratch<float>(here_size);
+    view.all_d_projected = ctx.scratch<float>(here_size);
+    view.projected = view.all_projected + rows.first() * d;
+    view.d_projected = view.all_d_projected + rows.first() * d;
+    view.gram = a.penalty_summed ? gram : gram + static_cast<std::size_t>(v) * square;
+  }
   double* correlations = ctx.scratch<double>(static_cast<std::size_t>(d));
   const std::size_t residual_count = std::size_t{grams} * tiles * tiles;
   double* residuals = ctx.scratch<double>(residual_count);
 
   centre_views<float, float>(ctx, {.n = n,
+                                   .total = a.total,
                                    .d = d,
                                    .centring = a.centring,
                                    .x = {a.first.x, a.second.x},
                                    .y = {views[0].centred, views[1].centred}});
-  for (const View& view : views)
+  for (const View& view : views) {
     product(ctx, kPlain, kPlain, n, d, d, 1.0, view.centred, view.io->projection, 0.0, view.projected);
-  const bool nuclear = a.correlation == Correlation::kNuclear;
-  if (nuclear) {
-    product_polar<float>(ctx, {.n = n,
-                               .d = d,
-                               .a = views[0].projected,
-                               .b = views[1].projected,
-                               .by_svd = a.solver == PolarSolver::kSvd,
-                               .gradient_scale = -share,
-                               .nuclear = correlations,
-                               .d_a = views[0].d_projected,
-                               .d_b = views[1].d_projected});
-  } else {
-    row_norms(ctx, n, d, views[0], views[1], correlations);
+    if (rows.gathered) rows.gather(ctx, d, view.all_projected);
   }
 
   // gram = W'SW; where the penalty takes the sum of both residuals, both views add to one.
+  if (rows.summed())
+    fill_zero(ctx, sums, sums_size * sizeof(float));  // syrk leaves the lower triangles alone
+  if (!nuclear)
+    product(ctx, kTransposed, kPlain, d, d, here, share, views[0].all_projected, views[1].all_projected, 0.0,
+            sums);
+  if (t != nullptr) cross_product(ctx, n, d, views[0].projected, views[1].projected, t);
+  const auto add_ridge = [&](const View& view) {
+    add_gram(ctx, d, d, a.ridge, view.io->projection, 1.0, view.gram);
+  };
   for (int v = 0; v < 2; ++v) {
     const bool add = v == 1 && a.penalty_summed;
-    add_gram(ctx, d, n, share, views[v].projected, add ? 1.0 : 0.0, views[v].gram);
-    add_gram(ctx, d, d, a.ridge, views[v].io->projection, 1.0, views[v].gram);
+    if (here > 0) add_gram(ctx, d, here, share, views[v].all_projected, add ? 1.0 : 0.0, views[v].gram);
+    if (!rows.summed()) add_ridge(views[v]);
+  }
+  if (rows.summed()) {
+    if (t != nullptr) all_reduce_sum(ctx, t, square);
+    all_reduce_sum(ctx, sums, sums_size);
+    for (const View& view : views) add_ridge(view);
+  }
+
+  if (nuclear) {
+    product_polar<float>(ctx, {.n = here,
+                               .d = d,
+                               .a = views[0].all_projected,
+                               .b = views[1].all_projected,
+                               .product = t,
+                               .by_svd = a.solver == PolarSolver::kSvd,
+                               .gradient_scale = -share,
+                               .nuclear = correlations,
+                               .d_a = views[0].all_d_projected,
+                               .d_b = views[1].all_d_projected});
+  } else {
+    row_norms(ctx, n, d, share, sums, views[0], views[1], correlations);
   }
   launch(ctx, {.name = "absolute_residuals", .grid = {tiles, tiles, grams}, .block = {kTile, kTileRows}},
          absolute_residuals, d, a.penalty_summed ? 2.0f : 1.0f, gram, residuals);
@@ -164,12 +196,14 @@ void cca_projection(Context& ctx, const CcaProjection<Real>& a) {
     product(ctx, kPlain, kPlain, n, d, d, 2.0 * share, view.projected, view.gram, 1.0, view.d_projected);
     product(ctx, kTransposed, kPlain, d, d, n, weight, view.centred, view.d_projected, 1.0,
             view.io->d_projection);
-    product(ctx, kPlain, kPlain, d, d, d, 2.0 * weight * a.ridge, view.io->projection, view.gram, 1.0,
-            view.io->d_projection);
+    if (rows.rank == 0)
+      product(ctx, kPlain, kPlain, d, d, d, 2.0 * weight * a.ridge, view.io->projection, view.gram, 1.0,
+              view.io->d_projection);
     product(ctx, kPlain, kTransposed, n, d, d, weight, view.d_projected, view.io->projection, 0.0,
             view.io->d_x);
   }
   centre_views<float, float>(ctx, {.n = n,
+                                   .total = a.total,
                                    .d = d,
                                    .centring = a.centring,
                                    .x = {a.first.d_x, a.second.d_x},

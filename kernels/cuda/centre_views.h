@@ -9,13 +9,14 @@ namespace emer::cuda {
 // y = scale * (x - mean), means summed in double. y[v] may be x[v] where the types agree.
 template <class In, class Out>
 struct CentreViews {
-  int n = 0, d = 0;
+  int views = 2;
+  int n = 0, total = 0, d = 0;  // as in Centre
   Centring centring = Centring::kFeature;
   double scale = 1.0;
-  const In* x[2] = {nullptr, nullptr};  // in   [n, d]; the second may be null: one view
+  const In* x[2] = {nullptr, nullptr};  // in   [n, d]
   Out* y[2] = {nullptr, nullptr};       // out  [n, d], overwritten
 };
-// Scratch: 64 d doubles, given back.
+// Scratch: 66 d doubles, given back.
 template <class In, class Out>
 void centre_views(Context& ctx, const CentreViews<In, Out>& args);
 

@@ -1,6 +1,7 @@
 // CUDA twin of kernels/covariance.h.
 #include "kernels/covariance.h"
 
+#include "core/collectives.h"
 #include "core/cuda/device_code.h"
 #include "core/cuda/launch.h"
 #include "kernels/cuda/centre_views.h"
@@ -42,16 +43,25 @@ __global__ void sum_columns(CentreViews<In, Out> a, Chunks chunks, double* parti
   partial[(Index{blockIdx.z} * chunks.count + blockIdx.y) * a.d + column] = sum;
 }
 
-// Blocks and threads as in sum_columns; the first row of threads adds up the chunks.
+// Thread per column of both views: sums[column] <- its `parts` partial sums, which lie d apart, those of a view together.
+__global__ void add_parts(int columns, int d, int parts, const double* partial, double* sums) {
+  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i >= columns) return;
+  double sum = 0.0;
+  for (int k = 0; k < parts; ++k) sum += partial[(Index{i / d} * parts + k) * d + i % d];
+  sums[i] = sum;
+}
+
+// Blocks and threads as in sum_columns; the first row of threads adds up the parts of the sums over `total` rows.
 template <class In, class Out>
-__global__ void subtract_column_means(CentreViews<In, Out> a, Chunks chunks, const double* partial) {
+__global__ void subtract_column_means(CentreViews<In, Out> a, Chunks chunks, int total, int parts,
+                                      const double* partial) {
   __shared__ double means[kColumns];
   const Index column = Index{blockIdx.x} * kColumns + threadIdx.x;
   if (threadIdx.y == 0 && column < a.d) {
     double sum = 0.0;
-    for (int k = 0; k < chunks.count; ++k)
-      sum += partial[(Index{blockIdx.z} * chunks.count + k) * a.d + column];
-    means[threadIdx.x] = sum / a.n;
+    for (int k = 0; k < parts; ++k) sum += partial[(Index{blockIdx.z} * parts + k) * a.d + column];
+    means[threadIdx.x] = sum / total;
   }
   __syncthreads();
   if (column >= a.d) return;
@@ -87,22 +97,21 @@ __global__ void finish_moment(int d, float ridge, float* s) {
     s[row * d + column] = s[column * d + row];
 }
 
-void second_moment(Context& ctx, const Covariance<float>& a, const float* f, float* s) {
-  if (s == nullptr) return;
-  product(ctx, kTransposed, kPlain, a.d, a.d, a.n, 1.0 / (a.n - 1), f, f, 0.0, s);
+void finish(Context& ctx, int d, double ridge, float* s) {
   launch(ctx,
          {.name = "finish_moment",
-          .grid = {blocks_for(a.d), static_cast<unsigned>(a.d)},
+          .grid = {blocks_for(d), static_cast<unsigned>(d)},
           .block = kElementwiseBlock},
-         finish_moment, a.d, static_cast<float>(a.ridge), s);
+         finish_moment, d, static_cast<float>(ridge), s);
 }
 
 }  // namespace
 
 template <class In, class Out>
 void centre_views(Context& ctx, const CentreViews<In, Out>& a) {
-  const unsigned views = a.x[1] == nullptr ? 1 : 2;
+  const auto views = static_cast<unsigned>(a.views);
   if (a.centring == Centring::kSample) {
+    if (a.n == 0) return;
     launch(ctx,
            {.name = "subtract_row_means",
             .grid = {blocks_for(a.n, kWarps, INT32_MAX), views},
@@ -118,8 +127,19 @@ void centre_views(Context& ctx, const CentreViews<In, Out>& a) {
   const dim3 block(kColumns, kRowThreads);
   launch(ctx, {.name = "sum_columns", .grid = grid, .block = block}, sum_columns<In, Out>, a, chunks,
          partial);
+  int total = a.n, parts = chunks.count;
+  if (a.total > 0 && ranks_of(ctx) > 1) {
+    const int columns = a.views * a.d;
+    double* sums = ctx.scratch<double>(static_cast<std::size_t>(columns));
+    launch(ctx, {.name = "add_parts", .grid = {blocks_for(columns)}, .block = kElementwiseBlock}, add_parts,
+           columns, a.d, parts, partial, sums);
+    all_reduce_sum(ctx, sums, static_cast<std::size_t>(columns));
+    total = a.total;
+    parts = 1;
+    partial = sums;
+  }
   launch(ctx, {.name = "subtract_column_means", .grid = grid, .block = block}, subtract_column_means<In, Out>,
-         a, chunks, partial);
+         a, chunks, total, parts, partial);
 }
 template void centre_views(Context&, const CentreViews<float, float>&);
 template void centre_views(Context&, const CentreViews<float, double>&);
@@ -127,18 +147,48 @@ template void centre_views(Context&, const CentreViews<double, float>&);
 
 template <class Real>
 void centre(Context& ctx, const Centre<Real>& a) {
-  centre_views<Real, Real>(
-      ctx, {.n = a.n, .d = a.d, .centring = a.centring, .x = {a.x, nullptr}, .y = {a.y, nullptr}});
+  centre_views<Real, Real>(ctx, {.views = 1,
+                                 .n = a.n,
+                                 .total = a.total,
+                                 .d = a.d,
+                                 .centring = a.centring,
+                                 .x = {a.x, nullptr},
+                                 .y = {a.y, nullptr}});
 }
 
 template <class Real>
 void covariance(Context& ctx, const Covariance<Real>& a) {
+  const ArenaScope scope(ctx);
   centre_views<Real, Real>(
-      ctx, {.n = a.n, .d = a.d, .centring = a.centring, .x = {a.x1, a.x2}, .y = {a.f1, a.f2}});
-  second_moment(ctx, a, a.f1, a.s11);
-  second_moment(ctx, a, a.f2, a.s22);
-  if (a.s12 != nullptr)
-    product(ctx, kTransposed, kPlain, a.d, a.d, a.n, 1.0 / (a.n - 1), a.f1, a.f2, 0.0, a.s12);
+      ctx,
+      {.n = a.n, .total = a.total, .d = a.d, .centring = a.centring, .x = {a.x1, a.x2}, .y = {a.f1, a.f2}});
+  const bool exchange = a.total > 0 && ranks_of(ctx) > 1;
+  const double share = 1.0 / ((exchange ? a.total : a.n) - 1);
+  const auto square = static_cast<std::size_t>(a.d) * static_cast<std::size_t>(a.d);
+  struct Moment {
+    const Real *left, *right;
+    Real* out;
+  };
+  const Moment moments[] = {{a.f1, a.f1, a.s11}, {a.f2, a.f2, a.s22}, {a.f1, a.f2, a.s12}};
+  // Of several ranks: the wanted ones one behind the other, for one call.
+  Real* exchanged = exchange ? ctx.scratch<Real>(3 * square) : nullptr;
+  std::size_t used = 0;
+  for (const Moment& m : moments) {
+    if (m.out == nullptr) continue;
+    product(ctx, kTransposed, kPlain, a.d, a.d, a.n, share, m.left, m.right, 0.0,
+            exchange ? exchanged + used : m.out);
+    used += square;
+  }
+  if (exchange) {
+    all_reduce_sum(ctx, exchanged, used);
+    for (const Moment& m : moments) {
+      if (m.out == nullptr) continue;
+      copy_on_device(ctx, m.out, exchanged, square * sizeof(Real));
+      exchanged += square;
+    }
+  }
+  if (a.s11 != nullptr) finish(ctx, a.d, a.ridge, a.s11);
+  if (a.s22 != nullptr) finish(ctx, a.d, a.ridge, a.s22);
 }
 
 template void centre(Context&, const Centre<float>&);

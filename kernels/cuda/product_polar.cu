@@ -84,12 +84,10 @@ const float* as_real(Context& ctx, Index count, const double* values, float) {
 
 // A'B in double.
 template <class Real>
-double* cross_product(Context& ctx, const ProductPolar<Real>& args) {
+double* given_or_formed(Context& ctx, const ProductPolar<Real>& args) {
+  if (args.product != nullptr) return args.product;
   double* t = ctx.scratch<double>(size_of(args.d, args.d));
-  const ArenaScope scope(ctx);
-  const Index cells = Index{args.n} * args.d;
-  product(ctx, kTransposed, kPlain, args.d, args.d, args.n, 1.0, as_double(ctx, cells, args.a),
-          as_double(ctx, cells, args.b), 0.0, t);
+  cross_product(ctx, args.n, args.d, args.a, args.b, t);
   return t;
 }
 
@@ -105,12 +103,12 @@ void by_svd(Context& ctx, const ProductPolar<Real>& args) {
   refuse_recording_of_eigen(ctx, "cca");
   const int d = args.d;
   const Index cells = Index{d} * d;
-  double* t = cross_product(ctx, args);
+  double* t = given_or_formed(ctx, args);
   double* left = ctx.scratch<double>(size_of(d, d));
   double* right = ctx.scratch<double>(size_of(d, d));
   double* values = ctx.scratch<double>(static_cast<std::size_t>(d));
   svd(ctx, d, t, left, values, right);
-  const int rank = std::min(args.n, d);
+  const int rank = args.product != nullptr ? d : std::min(args.n, d);
   keep_directions(ctx, d, rank, rank * static_cast<double>(std::numeric_limits<Real>::epsilon()), left,
                   values, args.nuclear);
   product(ctx, kPlain, kPlain, d, d, d, 1.0, left, right, 0.0, t);
@@ -162,16 +160,27 @@ void product_polar(Context& ctx, const ProductPolar<Real>& args) {
   const ArenaScope scope(ctx);
   if (args.by_svd) {
     by_svd(ctx, args);
-  } else if (args.n < args.d) {
+  } else if (args.product == nullptr && args.n < args.d) {
     by_polar_of_samples(ctx, args);
   } else {
-    Real* p = ctx.scratch<Real>(size_of(args.d, args.d));
-    polar_iteration(ctx, args.d, cross_product(ctx, args), args.info, args.infos, p, args.nuclear);
+    Real* p = args.polar != nullptr ? args.polar : ctx.scratch<Real>(size_of(args.d, args.d));
+    polar_iteration(ctx, args.d, given_or_formed(ctx, args), args.info, args.infos, p, args.nuclear);
     gradients(ctx, args, p);
   }
 }
 template void product_polar(Context&, const ProductPolar<float>&);
 template void product_polar(Context&, const ProductPolar<double>&);
+
+template <class Real>
+void cross_product(Context& ctx, int n, int d, const Real* a, const Real* b, double* out) {
+  if (n == 0) return fill_zero(ctx, out, size_of(d, d) * sizeof(double));
+  const ArenaScope scope(ctx);
+  const Index cells = Index{n} * d;
+  product(ctx, kTransposed, kPlain, d, d, n, 1.0, as_double(ctx, cells, a), as_double(ctx, cells, b), 0.0,
+          out);
+}
+template void cross_product(Context&, int, int, const float*, const float*, double*);
+template void cross_product(Context&, int, int, const double*, const double*, double*);
 
 void keep_directions(Context& ctx, int m, int wanted, double tolerance, double* left, double* values,
                      double* sum) {

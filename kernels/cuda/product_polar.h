@@ -10,6 +10,7 @@
 //   is lost in one view only adds its s^(1/2), below 1e-6 of ||A||_F, times the other view's.
 // svd: of the d x d matrix A'B, in double; singular vectors above min(n, d) * eps of the largest value only, the P of
 //   least norm. Cannot be recorded in a CUDA graph: Error(kDevice).
+// Of samples that several ranks hold, A'B summed over all ranks is given, and each gets the gradients of its own rows.
 // Products with P of float views are float (kernels/cuda/products.h has their precision); all others are double.
 // NaN:     an entry that is not finite gives NaN everywhere.
 // Scratch, given back, in doubles, at most: n >= d: 2 d^2 + max(3 d^2, 2 n d). n < d: 7 n^2 + 2 n d. svd: 4 d^2 + 2 n d
@@ -26,6 +27,8 @@ struct ProductPolar {
   int d = 0;
   const Real* a = nullptr;  // in   [n, d] row-major
   const Real* b = nullptr;  // in   [n, d]
+  double* product =
+      nullptr;  // in   [d, d], A'B of all ranks' rows, destroyed by the svd; null: of these n, formed here
   bool by_svd = false;
   double gradient_scale = 1.0;  // of d_a and d_b
   const int* info =
@@ -34,10 +37,15 @@ struct ProductPolar {
   double* nuclear = nullptr;  // out  [1], on the device, overwritten
   Real* d_a = nullptr;        // out  [n, d], overwritten; must not alias inputs
   Real* d_b = nullptr;        // out  [n, d], overwritten
+  Real* polar = nullptr;      // out  [d, d], P, overwritten; may be null; with `product` and not by_svd only
 };
 
 template <class Real>
 void product_polar(Context& ctx, const ProductPolar<Real>& args);
+
+// product[d, d] <- A'B, summed in double.
+template <class Real>
+void cross_product(Context& ctx, int n, int d, const Real* a, const Real* b, double* product);
 
 // The singular vectors of a decomposition (kernels/cuda/solver.h) that count: the `wanted` first whose value is above
 // tolerance * values[0]. The columns of left[m, m] and the values of the others become 0; *sum <- the values that stay.
