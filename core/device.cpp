@@ -1,6 +1,5 @@
 #include "core/device.h"
 
-#include <atomic>
 #include <cstdlib>
 #include <new>
 
@@ -37,14 +36,16 @@ void device_free(DeviceKind kind, void* pointer) noexcept {
 }
 
 namespace {
-std::atomic<std::uint64_t> relocations{0};
-}
+// A context, its arrays and what it records belong to one thread at a time; ranks that are threads of one process do not
+// outdate each other's recordings.
+thread_local std::uint64_t relocations = 0;
+}  // namespace
 
 std::uint64_t device_relocations() {
-  return relocations.load(std::memory_order_relaxed);
+  return relocations;
 }
 void count_device_relocation() {
-  relocations.fetch_add(1, std::memory_order_relaxed);
+  ++relocations;
 }
 
 DeviceReport report_devices() {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/collectives.h"
 #include "core/random.h"
 #include "kernels/epoch_order.h"
 
@@ -14,12 +15,13 @@ bool StepOutcome::finite() const {
 }
 
 DeviceSteps::DeviceSteps(Context& ctx, const Config& config, DualEncoder<float>& model, Optimizer& optimizer,
-                         Batches& batches, const PreparedData& data)
+                         Batches& batches, const PreparedData& data, GradientReduction<float>* reduction)
     : ctx_(ctx),
       config_(config),
       model_(model),
       optimizer_(optimizer),
       batches_(batches),
+      reduction_(reduction),
       data_(ctx, data.dataset, takes_patches(config.model.music.kind)),
       training_step_(config.loss, config.train.random_patches, config.train.chunk_size),
       songs_(ctx, {static_cast<std::int64_t>(data.train.size())}, data.train),
@@ -29,6 +31,8 @@ DeviceSteps::DeviceSteps(Context& ctx, const Config& config, DualEncoder<float>&
       next_(ctx, {1}),
       stop_(ctx, {1}),
       squares_(ctx, {1}) {
+  EMER_CHECK(reduction != nullptr || ranks_of(ctx) == 1, "device steps: {} ranks and no reduction",
+             ranks_of(ctx));
   if (!config.train.cuda_graph) why_not_recorded_ = "train.cuda_graph is false";
   stop_.zero(ctx);
   clear_gradients();
@@ -67,8 +71,10 @@ void DeviceSteps::enqueue(int n) {
                            .step = 0,
                            .view = 0,
                            .scalars = scalars_.data()};
+  if (reduction_ != nullptr) reduction_->arm();
   training_step_.accumulate_gradients(ctx_, model_, data_,
                                       {.n = n, .rows = order_.data(), .scalars = scalars_.data()}, dropout);
+  if (reduction_ != nullptr) reduction_->finish();
   optimizer_.sum_squared_gradients(ctx_, squares_.data());
   judge_step(ctx_, {.lambda = config_.loss.lambda,
                     .clip_norm = config_.train.clip_norm,
@@ -99,6 +105,26 @@ void DeviceSteps::step(int n) {
     enqueue(n);
 }
 
+// Sizes that are to be run before they are recorded, larger ones first, so that smaller ones find buffers large enough.
+// Ranks exchange arrays in such a run too, so where one must, all do: with rows of their own, and arenas that grow when
+// they will, they may not agree by themselves.
+std::vector<int> DeviceSteps::not_recorded(const std::vector<int>& sizes) {
+  if (!config_.train.cuda_graph) return {};
+  std::vector<int> all = sizes;
+  std::sort(all.begin(), all.end(), std::greater<>());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  std::vector<int> fresh;
+  for (const int n : all) {
+    const auto known = graphs_.find(n);
+    if (known == graphs_.end() || known->second->stale()) fresh.push_back(n);
+  }
+  if (!why_not_recorded_.empty()) fresh.clear();
+  if (ranks_of(ctx_) == 1) return fresh;
+  const std::vector<std::int64_t> counts = gather_values(ctx_, static_cast<std::int64_t>(fresh.size()));
+  const bool any = std::any_of(counts.begin(), counts.end(), [](std::int64_t count) { return count > 0; });
+  return any ? all : std::vector<int>{};
+}
+
 std::vector<StepOutcome> DeviceSteps::window(std::span<const PlannedStep> steps, bool update) {
   EMER_CHECK(!steps.empty() && steps.size() <= static_cast<std::size_t>(kMaxWindow),
              "device steps: a window of {}", steps.size());
@@ -119,24 +145,17 @@ std::vector<StepOutcome> DeviceSteps::window(std::span<const PlannedStep> steps,
     sizes.push_back(static_cast<int>(range.count));
   }
   // Every batch size is run once as it is, without its update, before it is recorded: that makes the buffers, which
-  // cannot grow while recording. Larger sizes first, so that smaller ones find them large enough.
-  if (why_not_recorded_.empty()) {
-    std::vector<int> fresh = sizes;
-    std::sort(fresh.begin(), fresh.end(), std::greater<>());
-    fresh.erase(std::unique(fresh.begin(), fresh.end()), fresh.end());
-    for (const int n : fresh) {
-      const auto known = graphs_.find(n);
-      if (known != graphs_.end() && !known->second->stale()) continue;
-      StepScalars still =
-          table[static_cast<std::size_t>(std::find(sizes.begin(), sizes.end(), n) - sizes.begin())];
-      still.halted = 1;
-      order_epoch(steps.front().epoch);
-      copy_to_device(ctx_, table_.data(), &still, sizeof(still));
-      next_.zero(ctx_);
-      enqueue(n);
-      clear_gradients();
-      stop_.zero(ctx_);
-    }
+  // cannot grow while recording.
+  for (const int n : not_recorded(sizes)) {
+    StepScalars still =
+        table[static_cast<std::size_t>(std::find(sizes.begin(), sizes.end(), n) - sizes.begin())];
+    still.halted = 1;
+    order_epoch(steps.front().epoch);
+    copy_to_device(ctx_, table_.data(), &still, sizeof(still));
+    next_.zero(ctx_);
+    enqueue(n);
+    clear_gradients();
+    stop_.zero(ctx_);
   }
   copy_to_device(ctx_, table_.data(), table.data(), table.size() * sizeof(StepScalars));
   next_.zero(ctx_);

@@ -4,6 +4,9 @@
 // A step is recorded once per batch size and replayed (core/work_graph.h); what changes from step to step is read
 // from a table that the host fills for a window of steps. A step whose loss or gradient is not finite, and every
 // step behind it, leaves the weights alone (kernels/step_control.h), so that the host learns of it in time.
+//
+// On several ranks every rank makes the same calls with the same steps and does its share of each (engine/step.h). Loss,
+// norm and verdict are those of the whole batch, and the same on all.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +20,7 @@
 #include "core/work_graph.h"
 #include "engine/batches.h"
 #include "engine/config.h"
+#include "engine/gradient_reduction.h"
 #include "engine/model.h"
 #include "engine/optimizer.h"
 #include "engine/prepared_data.h"
@@ -41,9 +45,10 @@ struct StepOutcome {
 
 class DeviceSteps {
  public:
-  // Keeps references to model, optimizer and batches. `train` are the rows of data.dataset to train on.
+  // Keeps references to model, optimizer, batches and reduction, which several ranks need: that of the model's gradients.
+  // `train` are the rows of data.dataset to train on.
   DeviceSteps(Context& ctx, const Config& config, DualEncoder<float>& model, Optimizer& optimizer,
-              Batches& batches, const PreparedData& data);
+              Batches& batches, const PreparedData& data, GradientReduction<float>* reduction = nullptr);
 
   // Runs the steps and waits for them; outcomes up to the first that is not finite, it included. From there on the
   // weights are as that step found them. The optimiser counts the steps that updated.
@@ -57,6 +62,7 @@ class DeviceSteps {
 
  private:
   std::vector<StepOutcome> window(std::span<const PlannedStep> steps, bool update);
+  std::vector<int> not_recorded(const std::vector<int>& sizes);
   void clear_gradients();
   void order_epoch(std::int64_t epoch);
   void enqueue(int n);
@@ -67,6 +73,7 @@ class DeviceSteps {
   DualEncoder<float>& model_;
   Optimizer& optimizer_;
   Batches& batches_;
+  GradientReduction<float>* reduction_;
   ResidentData data_;
   TrainingStep<float> training_step_;
   std::string why_not_recorded_;
