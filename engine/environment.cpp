@@ -3,18 +3,16 @@
 #include <sys/utsname.h>
 
 #include "core/build_info.h"
-#include "core/communicator.h"
 #include "core/device.h"
 #include "core/parallel.h"
 #include "kernels/conv_block.h"
 
 namespace emer {
 
-nlohmann::json environment_facts() {
+nlohmann::json environment_facts(const Communicator& ranks) {
   const DeviceReport devices = report_devices();
   std::string why;
   choose_device("auto", &why);
-  const auto communicator = local_communicator();
   utsname system{};
   uname(&system);
   return {{"version", version()},
@@ -29,8 +27,8 @@ nlohmann::json environment_facts() {
             {"driver", devices.cuda_driver},
             {"cudnn", conv_library_status()}}},
           {"device", why},
-          {"communicator", communicator->name()},
-          {"ranks", communicator->size()},
+          {"communicator", ranks.name()},
+          {"ranks", ranks.size()},
           {"system", std::string(system.sysname) + " " + system.release}};
 }
 

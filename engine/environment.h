@@ -3,10 +3,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/communicator.h"
+
 namespace emer {
 
 // version, git_hash, build {…}, cpu, threads, cuda {status, devices, runtime, driver}, device (the `auto`
 // choice and why), communicator, ranks, system.
-nlohmann::json environment_facts();
+nlohmann::json environment_facts(const Communicator& ranks);
 
 }  // namespace emer

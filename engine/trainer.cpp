@@ -12,10 +12,12 @@
 #include <optional>
 
 #include "core/check.h"
+#include "core/collectives.h"
 #include "core/context.h"
 #include "core/device.h"
 #include "core/file.h"
 #include "core/parallel.h"
+#include "engine/agreement.h"
 #include "engine/batches.h"
 #include "engine/checkpoint.h"
 #include "engine/device_steps.h"
@@ -60,10 +62,17 @@ void check_unchanged(const std::string& checkpoint, Config now) {
     fail_usage("--resume: train.epochs is {}, below the {} of the run; it may only grow", now.train.epochs,
                before.train.epochs);
   now.train.epochs = before.train.epochs;
+  // Where and by how many a run is computed, not what.
+  now.device = before.device;
+  now.threads = before.threads;
+  now.train.chunk_size = before.train.chunk_size;
+  now.distributed = before.distributed;
   const std::vector<std::string> changed = differing_keys(before, now);
   if (!changed.empty())
-    fail_usage("--resume: the configuration differs from the run's: {}; only train.epochs may grow",
-               joined(changed, ", "));
+    fail_usage(
+        "--resume: the configuration differs from the run's: {}; train.epochs may grow, and device, threads, "
+        "train.chunk_size and distributed may change",
+        joined(changed, ", "));
 }
 
 class Run {
@@ -91,6 +100,11 @@ class Run {
   void validate_epoch(std::int64_t epoch);
   void save(const std::string& name);
   bool save_is_due() const;
+  void agree_on_boundary(bool stop);
+  bool is_first() const { return ctx_->communicator().rank() == 0; }
+  void note(const std::string& line) {
+    if (progress_) progress_->note(line);
+  }
   [[noreturn]] void diverged(std::int64_t step, std::int64_t epoch, const std::string& facts) const;
 
   const TrainRequest& request_;
@@ -98,6 +112,7 @@ class Run {
   std::string checkpoints_;
   std::string device_choice_;  // which device, and why
   std::unique_ptr<Context> ctx_;
+  std::unique_ptr<ThreadShare> threads_;
   PreparedData data_;
   std::unique_ptr<DualEncoder<float>> model_;
   ParameterList<float> parameters_;
@@ -105,10 +120,11 @@ class Run {
   std::optional<Batches> batches_;
   TrainingStep<float> step_;
   std::unique_ptr<DeviceSteps> device_steps_;  // CUDA
-  std::int64_t window_ = 1;                    // steps of the next window
+  BoundaryDecision boundary_;                  // of the last step boundary
+  std::int64_t window_ = 1;                    // steps of the next window, as this rank's clock has it
   TrainingState state_;
-  std::unique_ptr<MetricsLog> log_;
-  std::unique_ptr<Progress> progress_;
+  std::unique_ptr<MetricsLog> log_;         // rank 0
+  std::unique_ptr<Progress> progress_;      // rank 0
   std::optional<Clock::time_point> saved_;  // `last`, by this process or the one it goes on from
   std::chrono::duration<double> save_took_{0.0};
   LossValues last_loss_{.loss = std::numeric_limits<double>::quiet_NaN()};
@@ -116,7 +132,6 @@ class Run {
 
 void Run::open() {
   check_config(config_);
-  if (config_.threads > 0) set_thread_count(config_.threads);
   std::string checkpoint;
   if (request_.resume) {
     if (!request_.init.empty())
@@ -129,7 +144,8 @@ void Run::open() {
     fail_usage("{} already has checkpoints; use --resume to go on, or another --run folder",
                request_.run_folder);
   }
-  ctx_ = std::make_unique<Context>(choose_device(config_.device, &device_choice_));
+  ctx_ = std::make_unique<Context>(choose_device(config_.device, &device_choice_), request_.communicator);
+  threads_ = std::make_unique<ThreadShare>(*ctx_, config_.threads);
   if (config_.train.precision != TrainConfig::Precision::kFp32 && !ctx_->on_cuda())
     fail_usage("train.precision: the CPU computes in fp32 only; tf32 and bf16 need device: cuda");
   ctx_->set_precision(product_precision(config_.train.precision));
@@ -166,6 +182,8 @@ void Run::open() {
   std::vector<std::string> ignored;
   if (!request_.init.empty())
     ignored = load_weights(*ctx_, parameters_, request_.init, ExtraTensors::kIgnore);
+  // Initial weights may differ in the last bits between processors of different kinds.
+  for (Parameter<float>* p : parameters_) broadcast(*ctx_, p->value.data(), p->value.size(), 0);
   optimizer_ = std::make_unique<Optimizer>(*ctx_, parameters_, config_.train, model_->rate_scales());
   if (request_.resume) restore(checkpoint);
   state_.schedule_batches = batches_->is_scheduled() ? batches_->per_epoch() : 0;
@@ -173,15 +191,18 @@ void Run::open() {
   if (ctx_->on_cuda())
     device_steps_ = std::make_unique<DeviceSteps>(*ctx_, config_, *model_, *optimizer_, *batches_, data_);
 
+  // Behind it every rank has read what it needs of the run folder.
+  check_same_run(*ctx_, config_, data_, state_);
+  if (!is_first()) return;
   make_folders(checkpoints_);
   remove_stale_temporaries(request_.run_folder);
   write_run_files();
   log_ = std::make_unique<MetricsLog>(request_.run_folder, state_.step);
   progress_ = std::make_unique<Progress>(total_steps(), batches_->is_scheduled() ? 1 : config_.train.epochs,
                                          state_.step, config_.train.log_every);
-  for (const std::string& line : tuned) progress_->note(line);
+  for (const std::string& line : tuned) note(line);
   if (!ignored.empty())
-    progress_->note("note: " + request_.init + ": not of this model, ignored: " + joined(ignored, ", "));
+    note("note: " + request_.init + ": not of this model, ignored: " + joined(ignored, ", "));
   notes();
 }
 
@@ -208,18 +229,21 @@ void Run::restore(const std::string& checkpoint) {
 void Run::write_run_files() const {
   write_file_atomically(request_.run_folder + "/config.yaml", dump(config_));
   save_split(data_.split, request_.run_folder + "/split.json");
-  write_file_atomically(request_.run_folder + "/environment.json", environment_facts().dump(2) + "\n");
+  write_file_atomically(request_.run_folder + "/environment.json",
+                        environment_facts(ctx_->communicator()).dump(2) + "\n");
 }
 
 void Run::notes() {
   const auto songs = static_cast<std::int64_t>(data_.train.size());
-  progress_->note(fmt::format("{}: {} songs to train on, {} to validate, {} to test; device {}; {} threads",
-                              request_.run_folder, songs, data_.validation.size(), data_.test.size(),
-                              device_choice_, thread_count()));
+  const Communicator& ranks = ctx_->communicator();
+  note(fmt::format(
+      "{}: {} songs to train on, {} to validate, {} to test; device {}; {} threads{}", request_.run_folder,
+      songs, data_.validation.size(), data_.test.size(), device_choice_, thread_count(),
+      ranks.size() > 1 ? fmt::format(" on each of {} ranks ({})", ranks.size(), ranks.name()) : ""));
   if (device_steps_ && !device_steps_->why_not_recorded().empty())
-    progress_->note("note: steps are not recorded in CUDA graphs: " + device_steps_->why_not_recorded());
+    note("note: steps are not recorded in CUDA graphs: " + device_steps_->why_not_recorded());
   if (batches_->merges_last())
-    progress_->note(
+    note(
         fmt::format("note: the last batch of each epoch would hold 1 song; it joins the one before, which "
                     "then has {}",
                     config_.train.batch_size + 1));
@@ -229,7 +253,7 @@ void Run::notes() {
           : songs % config_.train.batch_size;
   if (config_.loss.lambda > 0.0 && config_.loss.cca.form == CcaForm::kExact &&
       smallest <= config_.model.embedding_dim)
-    progress_->note(
+    note(
         fmt::format("warning: exact CCA over batches of {} songs and {} dimensions: the correlations are all "
                     "near 1 and teach nothing; use larger batches or a smaller model.embedding_dim",
                     smallest, config_.model.embedding_dim));
@@ -262,12 +286,13 @@ void Run::one_step() {
                            .step = static_cast<std::uint64_t>(state_.step),
                            .view = 0};
   const LossValues loss = step_.forward_backward(*ctx_, *model_, data_.dataset, rows, dropout);
+  for (Parameter<float>* p : parameters_) all_reduce_sum(*ctx_, p->gradient.data(), p->gradient.size());
   const double norm = gradient_norm(*ctx_, parameters_);
   if (!std::isfinite(loss.loss) || !std::isfinite(norm))
     diverged(state_.step + 1, state_.epoch,
              fmt::format("loss {}, cca {}, kl {}, gradient norm {}", loss.loss, loss.cca, loss.kl, norm));
   // Here the weights are known to be good, and the step they are about to take can be done again from them.
-  if (save_is_due()) save("last");
+  if (boundary_.save) save("last");
 
   const std::int64_t t = state_.step + 1;
   const std::int64_t pass = batches_->per_pass();
@@ -288,19 +313,19 @@ void Run::finish_step(const StepMetrics& metrics) {
   state_.step = metrics.step;
   ++state_.position;
   last_loss_ = metrics.loss;
-  log_->write_step(metrics);
-  progress_->step(metrics);
+  if (log_) log_->write_step(metrics);
+  if (progress_) progress_->step(metrics);
   if (state_.position == batches_->per_epoch()) end_of_epoch();
 }
 
-// Steps that need no look from the host between them: up to window_, and not past an epoch that ends in a validation
-// or a numbered checkpoint.
+// Steps that need no look from the host between them: up to the agreed window, and not past an epoch that ends in a
+// validation or a numbered checkpoint.
 std::vector<PlannedStep> Run::plan_window() const {
   std::vector<PlannedStep> steps;
   std::int64_t epoch = state_.epoch, position = state_.position;
   const std::int64_t last = total_steps();
-  for (std::int64_t t = state_.step + 1; t <= last && static_cast<std::int64_t>(steps.size()) < window_;
-       ++t) {
+  for (std::int64_t t = state_.step + 1;
+       t <= last && static_cast<std::int64_t>(steps.size()) < boundary_.window; ++t) {
     steps.push_back({.epoch = epoch,
                      .position = position,
                      .t = t,
@@ -321,7 +346,7 @@ void Run::device_window() {
                        outcome.loss.kl, outcome.gradient_norm);
   };
   const std::vector<PlannedStep> steps = plan_window();
-  if (save_is_due()) {
+  if (boundary_.save) {
     const StepOutcome next = device_steps_->look(steps.front());
     if (!next.finite()) diverged(steps.front().t, steps.front().epoch, facts(next));
     save("last");
@@ -333,7 +358,7 @@ void Run::device_window() {
   constexpr double kWindowSeconds = 0.1;
   const double each = seconds / static_cast<double>(outcomes.size());
   window_ = std::clamp<std::int64_t>(std::llround(kWindowSeconds / std::max(each, 1e-9)), 1,
-                                     std::min(2 * window_, DeviceSteps::kMaxWindow));
+                                     std::min(2 * boundary_.window, DeviceSteps::kMaxWindow));
   for (std::size_t k = 0; k < outcomes.size(); ++k) {
     if (!outcomes[k].finite()) diverged(steps[k].t, steps[k].epoch, facts(outcomes[k]));
     const auto songs = static_cast<double>(batches_->range(steps[k].position).count);
@@ -372,12 +397,11 @@ void Run::validate_epoch(std::int64_t epoch) {
     diverged(state_.step, epoch,
              fmt::format("loss {}, cca {}, kl {}, but on the validation part loss {}, cca {}, kl {}",
                          loss.loss, loss.cca, loss.kl, result.loss.loss, result.loss.cca, result.loss.kl));
-  log_->write_validation(state_.step, epoch, result);
+  if (log_) log_->write_validation(state_.step, epoch, result);
   const EvaluationResult& r = result.retrieval;
-  progress_->note(
-      fmt::format("epoch {}: validation m2e mrr {:.4f} ar {:.1f}, e2m mrr {:.4f} ar {:.1f}, loss {:.6g}",
-                  epoch, r.m2e.mrr, r.m2e.ar, r.e2m.mrr, r.e2m.ar, result.loss.loss));
-  const double value = metric_value(result, config_.train.metric);
+  note(fmt::format("epoch {}: validation m2e mrr {:.4f} ar {:.1f}, e2m mrr {:.4f} ar {:.1f}, loss {:.6g}",
+                   epoch, r.m2e.mrr, r.m2e.ar, r.e2m.mrr, r.e2m.ar, result.loss.loss));
+  const double value = agreed_value(*ctx_, metric_value(result, config_.train.metric));
   if (!state_.best || is_better(value, state_.best->value, config_.train.metric)) {
     state_.best = BestMetric{value, epoch};
     state_.validations_without_improvement = 0;
@@ -387,8 +411,8 @@ void Run::validate_epoch(std::int64_t epoch) {
   ++state_.validations_without_improvement;
   if (config_.train.patience > 0 && state_.validations_without_improvement >= config_.train.patience) {
     state_.stopped_early = true;
-    progress_->note(fmt::format("stopping early: {} validations without improvement, best was epoch {}",
-                                state_.validations_without_improvement, state_.best->epoch));
+    note(fmt::format("stopping early: {} validations without improvement, best was epoch {}",
+                     state_.validations_without_improvement, state_.best->epoch));
   }
 }
 
@@ -400,27 +424,37 @@ bool Run::save_is_due() const {
 
 void Run::save(const std::string& name) {
   const Clock::time_point begin = Clock::now();
-  save_checkpoint(*ctx_, checkpoints_, name,
-                  {.config = config_,
-                   .data = data_,
-                   .parameters = parameters_,
-                   .optimizer = *optimizer_,
-                   .state = state_});
+  if (is_first())
+    save_checkpoint(*ctx_, checkpoints_, name,
+                    {.config = config_,
+                     .data = data_,
+                     .parameters = parameters_,
+                     .optimizer = *optimizer_,
+                     .state = state_});
+  // Nobody goes on, or says so, before it is there.
+  ctx_->communicator().barrier();
   if (name != "last") return;
   saved_ = Clock::now();
   save_took_ = *saved_ - begin;
 }
 
+void Run::agree_on_boundary(bool stop) {
+  boundary_ = agree(*ctx_, {.save = save_is_due(), .stop = stop, .window = window_});
+}
+
 TrainResult Run::train() {
   open();
   const bool nothing_left = finished();
-  if (nothing_left) progress_->note("nothing is left to do: the run is complete");
+  agree_on_boundary(false);
+  if (nothing_left) note("nothing is left to do: the run is complete");
   while (!finished()) {
     if (device_steps_)
       device_window();
     else
       one_step();
-    if (!finished() && request_.should_stop && request_.should_stop()) {
+    if (finished()) break;
+    agree_on_boundary(request_.should_stop && request_.should_stop());
+    if (boundary_.stop) {
       save("last");
       fail(ErrorKind::kStopped, "stopped by a signal after step {}; saved {}/last; go on with --resume",
            state_.step, checkpoints_);
@@ -436,7 +470,16 @@ TrainResult Run::train() {
 }  // namespace
 
 TrainResult train(const TrainRequest& request) {
-  return Run(request).train();
+  try {
+    return Run(request).train();
+  } catch (const Error& error) {
+    // All ranks stop together, each knowing why.
+    if (error.kind() != ErrorKind::kStopped) request.communicator->abort(error.what());
+    throw;
+  } catch (const std::exception& error) {
+    request.communicator->abort(error.what());
+    throw;
+  }
 }
 
 }  // namespace emer

@@ -47,7 +47,7 @@ void register_info(CLI::App& app) {
       std::fputs(config_reference_markdown().c_str(), stdout);
       return;
     }
-    const nlohmann::json facts = environment_facts();
+    const nlohmann::json facts = environment_facts(*local_communicator());
     if (options->json)
       fmt::print("{}\n", facts.dump(2));
     else

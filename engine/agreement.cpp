@@ -1,0 +1,83 @@
+#include "engine/agreement.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/check.h"
+#include "core/collectives.h"
+#include "core/crc32c.h"
+#include "core/parallel.h"
+
+namespace emer {
+
+BoundaryDecision agree(Context& ctx, const BoundaryDecision& mine) {
+  const std::int64_t packed = mine.window * 4 + (mine.save ? 2 : 0) + (mine.stop ? 1 : 0);
+  const std::vector<std::int64_t> all = gather_values(ctx, packed);
+  BoundaryDecision agreed{.save = (all[0] & 2) != 0, .stop = false, .window = all[0] / 4};
+  for (const std::int64_t rank : all) agreed.stop = agreed.stop || (rank & 1) != 0;
+  return agreed;
+}
+
+double agreed_value(Context& ctx, double mine) {
+  std::vector<double> value{mine};
+  broadcast_values(ctx, value);
+  return value[0];
+}
+
+std::string agreed_text(Context& ctx, const std::string& mine) {
+  std::vector<double> letters(static_cast<std::size_t>(agreed_value(ctx, static_cast<double>(mine.size()))));
+  for (std::size_t i = 0; i < std::min(letters.size(), mine.size()); ++i)
+    letters[i] = static_cast<unsigned char>(mine[i]);
+  broadcast_values(ctx, letters);
+  std::string text;
+  for (const double letter : letters) text += static_cast<char>(static_cast<unsigned char>(letter));
+  return text;
+}
+
+void check_same(Context& ctx, std::string_view what, std::string_view bytes) {
+  const std::vector<std::int64_t> all = gather_values(ctx, std::int64_t{crc32c(bytes)});
+  for (std::size_t rank = 1; rank < all.size(); ++rank)
+    if (all[rank] != all[0])
+      fail_usage("rank {} has another {} than rank 0; give all ranks of a run the same files and options",
+                 rank, what);
+}
+
+void check_same_run(Context& ctx, const Config& config, const PreparedData& data,
+                    const TrainingState& state) {
+  if (ranks_of(ctx) == 1) return;
+  Config what = config;
+  what.device.clear();
+  what.threads = 0;
+  what.model.vggish.kernel = VggishKernel::kAuto;
+  check_same(ctx, "configuration", dump(what));
+  std::string rows;
+  const auto append = [&](const auto& values) {
+    rows.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(values[0]));
+  };
+  for (const auto* part : {&data.dataset.song_id, &data.dataset.patch_offset, &data.train, &data.validation})
+    append(*part);
+  append(data.dataset.music_length);
+  append(data.dataset.emotion_length);
+  check_same(ctx, "data set or split", rows);
+  check_same(ctx, "checkpoint", fmt::format("{} {} {}", state.step, state.epoch, state.position));
+}
+
+ThreadShare::ThreadShare(Context& ctx, int threads) {
+  const Communicator& ranks = ctx.communicator();
+  if (ranks.name() != "threads") {
+    if (threads > 0) set_thread_count(threads);
+    return;
+  }
+  // One for all, and while none of them computes.
+  if (ranks.rank() == 0) {
+    before_ = threads > 0 ? 0 : thread_count();
+    set_thread_count(threads > 0 ? threads : std::max(1, before_ / ranks.size()));
+  }
+  ctx.communicator().barrier();
+}
+
+ThreadShare::~ThreadShare() {
+  if (before_ > 0) set_thread_count(before_);
+}
+
+}  // namespace emer
