@@ -52,6 +52,31 @@ class StepModel {
   TemporaryFolder folder_;
 };
 
+// A model of tests/goldens/README.md with the first batch of its schedule.
+struct GoldenModel {
+  explicit GoldenModel(const std::string& base) {
+    const nlohmann::json steps = nlohmann::json::parse(read_text(base + ".steps.json"));
+    const Dataset dataset = load_dataset(base + ".data.safetensors");
+    config = parse_config("compat: released\ndata: {standardise: false}\n", "golden",
+                          {"data.path='" + base + ".data.safetensors'", "data.split.train=1.0",
+                           std::string("model.music.kind=") + (dataset.music_is_sequence() ? "bigru" : "mlp"),
+                           "model.music.widths=" + steps["widths"].dump(),
+                           "model.emotion.widths=" + steps["emotion_widths"].dump(),
+                           "model.gru.hidden=" + steps["gru_hidden"].dump(),
+                           "model.embedding_dim=" + steps["embedding_dim"].dump(),
+                           "loss.lambda=" + steps["lambda"].dump(), "device=cpu", "threads=1"});
+    Split split;
+    split.method = "file";
+    split.train = dataset.song_id;
+    data = prepare_data(config, dataset, split, {});
+    const nlohmann::json schedule = nlohmann::json::parse(read_text(base + ".schedule.json"));
+    rows = schedule["batches"][0].get<std::vector<std::int64_t>>();
+  }
+  Config config;
+  PreparedData data;
+  std::vector<std::int64_t> rows;
+};
+
 template <class Real>
 struct StepResult {
   LossValues loss;
