@@ -22,6 +22,7 @@
 #include "engine/checkpoint.h"
 #include "engine/device_steps.h"
 #include "engine/environment.h"
+#include "engine/gradient_reduction.h"
 #include "engine/metrics.h"
 #include "engine/optimizer.h"
 #include "engine/step.h"
@@ -119,6 +120,7 @@ class Run {
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<Batches> batches_;
   TrainingStep<float> step_;
+  std::unique_ptr<GradientReduction<float>> reduction_;
   std::unique_ptr<DeviceSteps> device_steps_;  // CUDA
   BoundaryDecision boundary_;                  // of the last step boundary
   std::int64_t window_ = 1;                    // steps of the next window, as this rank's clock has it
@@ -185,6 +187,8 @@ void Run::open() {
   // Initial weights may differ in the last bits between processors of different kinds.
   for (Parameter<float>* p : parameters_) broadcast(*ctx_, p->value.data(), p->value.size(), 0);
   optimizer_ = std::make_unique<Optimizer>(*ctx_, parameters_, config_.train, model_->rate_scales());
+  reduction_ = std::make_unique<GradientReduction<float>>(
+      *ctx_, model_->in_backward_order(), static_cast<std::size_t>(config_.distributed.bucket_mb * 1e6));
   if (request_.resume) restore(checkpoint);
   state_.schedule_batches = batches_->is_scheduled() ? batches_->per_epoch() : 0;
 
@@ -285,8 +289,9 @@ void Run::one_step() {
                            .seed = static_cast<std::uint64_t>(config_.train.seed),
                            .step = static_cast<std::uint64_t>(state_.step),
                            .view = 0};
+  reduction_->arm();
   const LossValues loss = step_.forward_backward(*ctx_, *model_, data_.dataset, rows, dropout);
-  for (Parameter<float>* p : parameters_) all_reduce_sum(*ctx_, p->gradient.data(), p->gradient.size());
+  reduction_->finish();
   const double norm = gradient_norm(*ctx_, parameters_);
   if (!std::isfinite(loss.loss) || !std::isfinite(norm))
     diverged(state_.step + 1, state_.epoch,

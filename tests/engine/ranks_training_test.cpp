@@ -1,0 +1,215 @@
+// Runs on several ranks against the run of one: trajectories in double, whole runs with checkpoints, stops and resumes
+// on another number of ranks, and what ends a run on all ranks.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <filesystem>
+
+#include "engine/batches.h"
+#include "engine/trainer.h"
+#include "tests/engine/step_models.h"
+#include "tests/support/one_thread.h"
+#include "tests/support/ranks.h"
+#include "tests/support/refusal.h"
+
+namespace emer {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr int kWorlds[] = {2, 3, 4, 8};
+
+struct Trajectory {
+  std::vector<double> losses;
+  std::map<std::string, std::vector<double>> weights;
+};
+
+// The engine's optimiser is float; this is Adam (Kingma & Ba 2015, algorithm 1) in double, so that what a hundred steps
+// gather is the steps' own difference.
+Trajectory hundred_steps(Context& ctx, const test::StepModel& m) {
+  DualEncoder<double> model(ctx, m.config, input_shape(m.data.dataset));
+  model.initialise(ctx, 11);
+  const ParameterList<double> parameters = model.parameters();
+  std::vector<std::vector<double>> first(parameters.size()), second(parameters.size());
+  TrainingStep<double> step(m.config.loss, 0, m.config.train.chunk_size);
+  // 40 songs in batches of 9: four of 9 and one of 4.
+  Batches batches = Batches::shuffled(m.data.dataset.size(), 9, 7);
+  Trajectory trajectory;
+  for (int t = 1; t <= 100; ++t) {
+    const std::int64_t index = (t - 1) % batches.per_epoch(), epoch = 1 + (t - 1) / batches.per_epoch();
+    const std::vector<std::int64_t> rows = batches.batch(epoch, index);
+    const DropoutKey key{.training = true, .seed = 3, .step = static_cast<std::uint64_t>(t)};
+    trajectory.losses.push_back(step.forward_backward(ctx, model, m.data.dataset, rows, key).loss);
+    test::sum_over_ranks(ctx, parameters);
+    for (std::size_t k = 0; k < parameters.size(); ++k) {
+      std::vector<double> x = parameters[k]->value.to_host(ctx);
+      const std::vector<double> g = parameters[k]->gradient.to_host(ctx);
+      first[k].resize(x.size());
+      second[k].resize(x.size());
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        first[k][i] += 0.1 * (g[i] - first[k][i]);
+        second[k][i] += 0.001 * (g[i] * g[i] - second[k][i]);
+        const double mean = first[k][i] / (1 - std::pow(0.9, t)),
+                     square = second[k][i] / (1 - std::pow(0.999, t));
+        x[i] -= 1e-3 * mean / (std::sqrt(square) + 1e-8);
+      }
+      parameters[k]->value.from_host(ctx, x);
+    }
+  }
+  for (const Parameter<double>* p : parameters) trajectory.weights[p->name] = p->value.to_host(ctx);
+  return trajectory;
+}
+
+double worst_difference(const Trajectory& a, const Trajectory& b) {
+  double worst = 0;
+  for (std::size_t t = 0; t < a.losses.size(); ++t)
+    worst = std::max(worst, std::abs(a.losses[t] - b.losses[t]) / std::abs(b.losses[t]));
+  for (const auto& [name, want] : b.weights) {
+    const std::vector<double>& got = a.weights.at(name);
+    for (std::size_t i = 0; i < want.size(); ++i)
+      worst = std::max(worst, std::abs(got[i] - want[i]) / test::largest(want));
+  }
+  return worst;
+}
+
+using Form = std::vector<std::string>;
+class RanksTrajectory : public ::testing::TestWithParam<Form> {};
+
+TEST_P(RanksTrajectory, AHundredStepsAreThoseOfOneRank) {
+  const test::OneThread one;
+  const test::StepModel m("vector", GetParam());
+  Context alone;
+  const Trajectory want = hundred_steps(alone, m);
+  for (const int ranks : kWorlds)
+    test::on_ranks(ranks, [&](Context& ctx) {
+      // 1e-14 or so a step, which Adam passes on undamped.
+      EXPECT_LE(worst_difference(hundred_steps(ctx, m), want), 1e-9) << ranks;
+    });
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Forms, RanksTrajectory,
+    ::testing::Values(Form{"loss.kl.norm_broadcast=true"}, Form{"loss.cca.correlation=row_norm"},
+                      Form{"loss.cca.centring=sample"},
+                      Form{"loss.cca.form=exact", "loss.cca.ridge=0.01", "model.embedding_dim=3"},
+                      Form{"loss.kl.form=softmax", "loss.kl.learn_temperature=true"},
+                      Form{"compat=released", "train.chunk_size=2"}));
+
+// The ranks of a run in the engine's own float.
+class RanksTraining : public ::testing::Test {
+ protected:
+  void run(int ranks, TrainRequest request) {
+    test::on_ranks(ranks, [&](Context& ctx) {
+      TrainRequest mine = request;
+      mine.communicator = std::shared_ptr<Communicator>(std::shared_ptr<void>(), &ctx.communicator());
+      train(mine);
+    });
+  }
+  Config config(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> all = {"model.music.kind=bigru", "train.clip_norm=50", "train.ema=0.9",
+                                    "train.optimizer=adamw", "train.epochs=4"};
+    all.insert(all.end(), more.begin(), more.end());
+    return test::small_config(data_, all);
+  }
+  void expect_close(const std::string& got, const std::string& want) {
+    const auto a = test::read_lines(folder_ / got + "/metrics.jsonl"),
+               b = test::read_lines(folder_ / want + "/metrics.jsonl");
+    ASSERT_EQ(a.size(), b.size());
+    for (std::size_t i = 0; i < b.size(); ++i) {
+      EXPECT_EQ(a[i]["step"], b[i]["step"]);
+      // Float sums in another order, over a dozen steps of Adam, whose steps do not shrink with a gradient's size.
+      EXPECT_TRUE(test::near_relative(a[i]["loss"].get<double>(), b[i]["loss"].get<double>(), 1e-3)) << i;
+    }
+  }
+
+  const test::OneThread one_;
+  test::TemporaryFolder folder_;
+  std::string data_ = test::small_data(folder_, true);
+};
+
+TEST_F(RanksTraining, OneRunIsWrittenAndTheSameOneEveryTime) {
+  if (test::ranks_are_processes()) GTEST_SKIP() << "every process has a folder of its own";
+  run(1, {.config = config(), .run_folder = folder_ / "1"});
+  for (const char* name : {"4", "4again"}) {
+    run(4, {.config = config(), .run_folder = folder_ / name});
+    expect_close(name, "1");
+  }
+  EXPECT_EQ(test::repeatable_metrics(folder_ / "4"), test::repeatable_metrics(folder_ / "4again"));
+  for (const char* file : {"model.safetensors", "optimizer.safetensors", "ema.safetensors"})
+    EXPECT_EQ(test::tensor_values(folder_ / "4" + "/checkpoints/last/" + file),
+              test::tensor_values(folder_ / "4again" + "/checkpoints/last/" + file))
+        << file;
+  const nlohmann::json facts = nlohmann::json::parse(test::read_text(folder_ / "4" + "/environment.json"));
+  EXPECT_EQ(facts["ranks"], 4);
+  EXPECT_EQ(facts["communicator"], "threads");
+}
+
+TEST_F(RanksTraining, MoreRanksThanSongsOfABatch) {
+  if (test::ranks_are_processes()) GTEST_SKIP() << "every process has a folder of its own";
+  // 26 songs in batches of 5: the last batch would have one song and joins the one before.
+  const Config c = config({"train.batch_size=5", "train.epochs=2", "train.chunk_size=1"});
+  run(1, {.config = c, .run_folder = folder_ / "1"});
+  run(8, {.config = c, .run_folder = folder_ / "8"});
+  expect_close("8", "1");
+}
+
+TEST_F(RanksTraining, ASignalToOneRankStopsAllAndAnotherNumberGoesOn) {
+  if (test::ranks_are_processes()) GTEST_SKIP() << "every process has a folder of its own";
+  run(1, {.config = config(), .run_folder = folder_ / "whole"});
+  std::atomic<int> stopped = 0;
+  test::on_ranks(3, [&](Context& ctx) {
+    TrainRequest mine{.config = config(), .run_folder = folder_ / "parts"};
+    mine.communicator = std::shared_ptr<Communicator>(std::shared_ptr<void>(), &ctx.communicator());
+    mine.should_stop = [rank = rank_of(ctx), left = 5]() mutable { return --left <= 0 && rank == 2; };
+    EXPECT_TRUE(test::refuses(ErrorKind::kStopped, {"after step 5", "--resume"}, [&] { train(mine); }));
+    ++stopped;
+  });
+  EXPECT_EQ(stopped, 3);
+  // Another number of ranks, chunks, buckets: how a run is computed may change, what may not.
+  run(2, {.config = config({"train.chunk_size=2", "distributed.bucket_mb=0.001"}),
+          .run_folder = folder_ / "parts",
+          .resume = true});
+  expect_close("parts", "whole");
+  EXPECT_TRUE(test::refuses(ErrorKind::kUsage, {"train.seed"}, [&] {
+    train({.config = config({"train.seed=9"}), .run_folder = folder_ / "parts", .resume = true});
+  }));
+}
+
+TEST_F(RanksTraining, RanksWithDifferentConfigurationsAreRefusedByName) {
+  if (test::ranks_are_processes()) GTEST_SKIP() << "every process has a folder of its own";
+  test::on_ranks(3, [&](Context& ctx) {
+    const bool other = rank_of(ctx) == 1;
+    TrainRequest mine{.config = config(other ? Form{"train.learning_rate=0.1"} : Form{}),
+                      .run_folder = folder_ / "run"};
+    mine.communicator = std::shared_ptr<Communicator>(std::shared_ptr<void>(), &ctx.communicator());
+    EXPECT_TRUE(test::refuses(ErrorKind::kUsage, {"rank 1", "configuration"}, [&] { train(mine); }));
+  });
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(RanksTraining, AFailureOfOneRankEndsAllNamingIt) {
+  if (test::ranks_are_processes()) GTEST_SKIP() << "every process has a folder of its own";
+  std::atomic<int> ended = 0;
+  try {
+    test::on_ranks(3, [&](Context& ctx) {
+      TrainRequest mine{.config = config(), .run_folder = folder_ / "run"};
+      mine.communicator = std::shared_ptr<Communicator>(std::shared_ptr<void>(), &ctx.communicator());
+      mine.should_stop = [rank = rank_of(ctx), left = 3]() mutable -> bool {
+        if (--left <= 0 && rank == 1) throw std::runtime_error("out of paper");
+        return false;
+      };
+      if (rank_of(ctx) == 1) {
+        EXPECT_THROW(train(mine), std::runtime_error);
+      } else {
+        EXPECT_TRUE(test::refuses(ErrorKind::kDevice, {"rank 1", "out of paper"}, [&] { train(mine); }));
+      }
+      ++ended;
+    });
+  } catch (const std::exception& error) {
+    ADD_FAILURE() << error.what();
+  }
+  EXPECT_EQ(ended, 3);
+}
+
+}  // namespace
+}  // namespace emer
