@@ -46,7 +46,7 @@ void check_same_run(Context& ctx, const Config& config, const PreparedData& data
                     const TrainingState& state) {
   if (ranks_of(ctx) == 1) return;
   Config what = config;
-  what.device.clear();
+  what.device = "auto";
   what.threads = 0;
   what.model.vggish.kernel = VggishKernel::kAuto;
   check_same(ctx, "configuration", dump(what));
