@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/text.h"
 #include "engine/text.h"
 
 namespace emer {
@@ -19,6 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kFormat = "emer-optimizer-1";
 constexpr const char* kShardFormat = "emer-optimizer-shard-1";
+constexpr std::size_t kListed = 16;  // faults in one line of error
 constexpr std::size_t kExtension = std::string_view(".safetensors").size();
 
 void add_floats(SafetensorsWriter& writer, const std::string& name, const Shape& shape,
@@ -75,7 +77,6 @@ std::vector<std::string> shards_of(const std::string& path) {
   }
   const int count = sets.begin()->first;
   const std::vector<int>& numbers = sets.begin()->second;
-  constexpr std::size_t kListed = 8;
   std::vector<std::string> missing;
   std::vector<std::string> paths;
   std::size_t found = 0;
@@ -89,7 +90,7 @@ std::vector<std::string> shards_of(const std::string& path) {
   }
   if (found < paths.size())
     fail_input("{}: {} of {} shards are missing: {}{}", path, paths.size() - found, paths.size(),
-               joined(missing, ", "), paths.size() - found > kListed ? ", …" : "");
+               joined(missing, ", "), paths.size() - found > kListed ? ", ..." : "");
   if (found != numbers.size()) fail_input("{}: a shard has a number that is not from 1 to {}", path, count);
   return paths;
 }
@@ -264,7 +265,7 @@ void StateShards::add(const SafetensorsFile& shard) {
   const auto format = shard.metadata().find("format");
   if (format == shard.metadata().end() || format->second != kShardFormat)
     wrong_.push_back(fmt::format("{}: format is {}, expected {}", file,
-                                 format == shard.metadata().end() ? "not given" : format->second,
+                                 format == shard.metadata().end() ? "not given" : in_quotes(format->second),
                                  kShardFormat));
   if (fits(shard, "step", DType::kI64, {1})) {
     const std::int64_t step = shard.read<std::int64_t>("step").front();
@@ -280,7 +281,7 @@ void StateShards::add(const SafetensorsFile& shard) {
     const std::string kind = info.name.substr(0, dot);
     const auto known = dot == std::string::npos ? array_of_.end() : array_of_.find(info.name.substr(dot + 1));
     if (known == array_of_.end() || (kind != "m" && kind != "v" && kind != "ranges" && kind != "shape")) {
-      wrong_.push_back(fmt::format("{}: {} is not of this model", file, info.name));
+      wrong_.push_back(fmt::format("{}: {} is not of this model", file, in_quotes(info.name)));
       continue;
     }
     if (kind != "m") {
@@ -315,8 +316,11 @@ OptimizerState StateShards::finish(const std::string& label) {
       next = range.first + range.count;
     }
   }
-  if (!wrong_.empty())
-    fail_input("{}: {} faults of its shards: {}", label, wrong_.size(), joined(wrong_, "; "));
+  const std::size_t faults = wrong_.size();
+  if (faults > kListed) wrong_.resize(kListed);
+  if (faults > 0)
+    fail_input("{}: {} faults of its shards: {}{}", label, faults, joined(wrong_, "; "),
+               faults > kListed ? "; ..." : "");
   return std::move(state_);
 }
 

@@ -180,8 +180,8 @@ TEST_F(ShardFaults, AllThatDoesNotFitIsListed) {
   writer.add("v.a.weight", {2}, std::span<const float>(floats));
   writer.write(optimizer_shard_path(path_, 1, 2));
   EXPECT_TRUE(refuses(
-      {"optimizer-00001-of-00002.safetensors: a.weight has another shape", "m.c is not of this model",
-       "shape.c is not of this model", "optimizer-00002-of-00002.safetensors: step is missing",
+      {"optimizer-00001-of-00002.safetensors: a.weight has another shape", "'m.c' is not of this model",
+       "'shape.c' is not of this model", "optimizer-00002-of-00002.safetensors: step is missing",
        "ranges.b has 2 elements from 3 on, but there are 4", "v.a.weight stands without m.a.weight"}));
 }
 

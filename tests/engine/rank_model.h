@@ -39,9 +39,8 @@ struct RankModel {
 
   // The gradients of step t: 24 arrays, dealt out to the ranks, of small multiples of 1/1024, so that their sum is
   // exact in any order.
-  void backward(std::int64_t t) {
+  void set_gradients(std::int64_t t) {
     const int parts = 24, ranks = ranks_of(ctx);
-    reduction->arm();
     for (std::size_t i = list.size(); i-- > 0;) {
       Parameter<float>& p = *list[i];
       if (p.gradient.size() == 0) continue;
@@ -52,9 +51,17 @@ struct RankModel {
         for (std::size_t k = 0; k < mine.size(); ++k) mine[k] += std::round(of_part[k]) / 1024;
       }
       p.gradient.from_host(ctx, mine);
-      p.gradient_is_complete();
     }
+  }
+  void reduce() {
+    reduction->arm();
+    for (std::size_t i = list.size(); i-- > 0;)
+      if (list[i]->gradient.size() > 0) list[i]->gradient_is_complete();
     reduction->finish();
+  }
+  void backward(std::int64_t t) {
+    set_gradients(t);
+    reduce();
   }
 
   // Returns the norm of the gradients.

@@ -270,3 +270,33 @@ write("rank_messages", "huge", b"\xff\xff\xff\x7f\x01")
 write("rank_messages", "http", b"GET / HTTP/1.1\r\n\r\n")
 write("rank_messages", "place", number(4711) + number(-1) + number(2) + text(b"10.0.0.1") + text(b"fd00::1"))
 write("rank_messages", "many", number(1) + number(1) + number(1 << 40))
+
+
+def optimizer_shard(ranges, step=5, **changed):
+    """Of a.weight [2, 3] and b [4], as tests/fuzz/optimizer_shard_fuzz.cpp expects them."""
+    shapes = {"a.weight": [2, 3], "b": [4]}
+    header, data = {"__metadata__": {"format": changed.get("format", "emer-optimizer-shard-1")}}, b""
+
+    def add(name, kind, shape, values):
+        nonlocal data
+        packed = struct.pack("<%d%s" % (len(values), kind), *values)
+        header[name] = tensor({"q": "I64", "f": "F32"}[kind], shape, len(data), len(data) + len(packed))
+        data += packed
+
+    add("step", "q", [1], [step])
+    for name, pairs in ranges.items():
+        add("ranges." + name, "q", [len(pairs), 2], [x for pair in pairs for x in pair])
+        add("shape." + name, "q", [len(shapes[name])], shapes[name])
+    for name, pairs in ranges.items():
+        count = sum(pair[1] for pair in pairs)
+        for moment in "mv":
+            add(f"{moment}.{name}", "f", [count], [float(i) for i in range(count)])
+    return safetensors(header, data)
+
+
+write("optimizer_shard", "whole", optimizer_shard({"a.weight": [(0, 6)], "b": [(0, 4)]}))
+write("optimizer_shard", "pieces", optimizer_shard({"a.weight": [(4, 2), (0, 4)], "b": [(3, 1), (0, 2), (2, 1)]}))
+write("optimizer_shard", "gap", optimizer_shard({"a.weight": [(0, 4)], "b": [(0, 4)]}))
+write("optimizer_shard", "twice", optimizer_shard({"a.weight": [(0, 4), (2, 4)], "b": [(0, 4)]}))
+write("optimizer_shard", "beyond", optimizer_shard({"a.weight": [(5, 2)], "b": [(-1, 4)]}))
+write("optimizer_shard", "none", optimizer_shard({}, format="emer-optimizer-1"))
