@@ -3,11 +3,21 @@
 #include <sys/utsname.h>
 
 #include "core/build_info.h"
+#include "core/cuda/nccl_communicator.h"
 #include "core/device.h"
 #include "core/parallel.h"
 #include "kernels/conv_block.h"
 
 namespace emer {
+
+namespace {
+
+std::string nccl_facts() {
+  if constexpr (kWithCuda) return nccl_status();
+  return "not built in";
+}
+
+}  // namespace
 
 nlohmann::json environment_facts(const Communicator& ranks) {
   const DeviceReport devices = report_devices();
@@ -25,7 +35,8 @@ nlohmann::json environment_facts(const Communicator& ranks) {
             {"devices", devices.cuda_devices},
             {"runtime", devices.cuda_runtime},
             {"driver", devices.cuda_driver},
-            {"cudnn", conv_library_status()}}},
+            {"cudnn", conv_library_status()},
+            {"nccl", nccl_facts()}}},
           {"device", why},
           {"communicator", ranks.name()},
           {"ranks", ranks.size()},

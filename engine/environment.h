@@ -7,7 +7,7 @@
 
 namespace emer {
 
-// version, git_hash, build {…}, cpu, threads, cuda {status, devices, runtime, driver}, device (the `auto`
+// version, git_hash, build {…}, cpu, threads, cuda {status, devices, runtime, driver, cudnn, nccl}, device (the `auto`
 // choice and why), communicator, ranks, system.
 nlohmann::json environment_facts(const Communicator& ranks);
 

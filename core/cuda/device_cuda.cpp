@@ -110,6 +110,8 @@ void order_after(ContextState& state, ContextState& other) {
 }
 
 void copy(ContextState& state, void* to, const void* from, std::size_t bytes, bool wait) {
+  // A copy of pageable memory waits for the stream inside the runtime, where nobody can be asked.
+  if (wait && rank_state(state).watch != nullptr) synchronize(state);
   EMER_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, state.stream));
   if (wait) synchronize(state);
 }

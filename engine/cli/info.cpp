@@ -21,6 +21,7 @@ void print_text(const nlohmann::json& facts) {
              facts["threads"].get<int>());
   fmt::print("  {:<14} {}\n", "cuda", facts["cuda"]["status"].get<std::string>());
   fmt::print("  {:<14} {}\n", "cudnn", facts["cuda"]["cudnn"].get<std::string>());
+  fmt::print("  {:<14} {}\n", "nccl", facts["cuda"]["nccl"].get<std::string>());
   for (const auto& device : facts["cuda"]["devices"])
     fmt::print("  {:<14} {}\n", "device", device.get<std::string>());
   fmt::print("  {:<14} {}\n", "runs on", facts["device"].get<std::string>());

@@ -85,6 +85,8 @@ cudaError_t copy_rows(void* to, std::size_t to_pitch, const void* from, std::siz
     invalidate_capture(stream);
     return record_error(cudaErrorStreamCaptureUnsupported);
   }
+  if (hangs(stream) && (!copy.to_heap || !copy.from_heap))
+    throw Fault("SIMT harness: the host waits for a stream that never ends, in a copy of pageable memory");
   if (blocking) ++device().statistics.synchronisations;
   return enqueue(stream, cudaGraphNodeTypeMemcpy, [copy] { run_copy(copy); });
 }

@@ -32,6 +32,7 @@ cudaError_t enqueue(cudaStream_t stream, cudaGraphNodeType kind, std::function<v
 // The stream whose work runs now never ends, and takes with it those that wait for it, until end_hanging(by).
 void hang_running_stream(const void* by);
 void end_hanging(const void* by);
+bool hangs(cudaStream_t stream);
 // For calls that must not happen while a capture is going on (allocation, device-wide waits): refuses, and
 // invalidates that capture.
 cudaError_t refuse_in_capture();

@@ -124,6 +124,10 @@ cudaError_t refuse_in_capture() {
   return refused ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 
+bool hangs(cudaStream_t stream) {
+  return stream != nullptr && stream->hung_by != nullptr;
+}
+
 cudaError_t enqueue(cudaStream_t stream, cudaGraphNodeType kind, std::function<void()> work) {
   const Lock lock(runtime_lock());
   if (const cudaError_t state = device_state(); state != cudaSuccess) return record_error(state);
@@ -137,7 +141,7 @@ cudaError_t enqueue(cudaStream_t stream, cudaGraphNodeType kind, std::function<v
     stream->joined = false;
     return cudaSuccess;
   }
-  if (stream != nullptr && stream->hung_by != nullptr) return cudaSuccess;  // its turn never comes
+  if (hangs(stream)) return cudaSuccess;  // its turn never comes
   struct Running {
     explicit Running(cudaStream_t now) : before(std::exchange(t_running, now)) {}
     ~Running() { t_running = before; }
@@ -201,8 +205,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     invalidate_capture(stream);
     return record_error(cudaErrorStreamCaptureUnsupported);
   }
-  if (stream != nullptr && stream->hung_by != nullptr)
-    throw Fault("SIMT harness: the host waits for a stream that never ends");
+  if (hangs(stream)) throw Fault("SIMT harness: the host waits for a stream that never ends");
   ++device().statistics.synchronisations;
   return cudaSuccess;
 }
@@ -211,7 +214,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
   if (const cudaError_t state = device_state(); state != cudaSuccess) return record_error(state);
   if (!known(stream)) return record_error(cudaErrorInvalidResourceHandle);
   if (const cudaError_t refused = refuse_legacy(stream); refused != cudaSuccess) return record_error(refused);
-  if (stream != nullptr && stream->hung_by != nullptr) return record_error(cudaErrorNotReady);
+  if (hangs(stream)) return record_error(cudaErrorNotReady);
   if (!is_capturing(stream)) return cudaSuccess;
   invalidate_capture(stream);
   return record_error(cudaErrorStreamCaptureUnsupported);
