@@ -42,8 +42,7 @@ void check_same(Context& ctx, std::string_view what, std::string_view bytes) {
                  rank, what);
 }
 
-void check_same_run(Context& ctx, const Config& config, const PreparedData& data,
-                    const TrainingState& state) {
+void check_same_run(Context& ctx, const Config& config, const PreparedData& data) {
   if (ranks_of(ctx) == 1) return;
   Config what = config;
   what.device = "auto";
@@ -59,7 +58,6 @@ void check_same_run(Context& ctx, const Config& config, const PreparedData& data
   append(data.dataset.music_length);
   append(data.dataset.emotion_length);
   check_same(ctx, "data set or split", rows);
-  check_same(ctx, "checkpoint", fmt::format("{} {} {}", state.step, state.epoch, state.position));
 }
 
 ThreadShare::ThreadShare(Context& ctx, int threads) {

@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "core/context.h"
-#include "engine/checkpoint.h"
 #include "engine/config.h"
 #include "engine/prepared_data.h"
 
@@ -26,9 +25,8 @@ std::string agreed_text(Context& ctx, const std::string& mine);
 
 // Error(kUsage) on every rank, naming one whose bytes are not rank 0's. `what`: of which there is one for all, in words.
 void check_same(Context& ctx, std::string_view what, std::string_view bytes);
-// The same of what must be one for a run; where and by how many threads it is computed may differ. Returns when all ranks
-// have called it.
-void check_same_run(Context& ctx, const Config& config, const PreparedData& data, const TrainingState& state);
+// The same of what must be one for a run; where and by how many threads it is computed may differ.
+void check_same_run(Context& ctx, const Config& config, const PreparedData& data);
 
 // Sets the threads that ops use: as many as are asked for, or, with 0, all cores. Ranks that are threads of one process
 // share its cores; they get them back when it goes.

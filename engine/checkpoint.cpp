@@ -9,6 +9,7 @@
 
 #include "core/build_info.h"
 #include "core/check.h"
+#include "core/collectives.h"
 #include "core/file.h"
 #include "core/safetensors.h"
 
@@ -74,11 +75,14 @@ Standardisation read_standardisation(const SafetensorsFile& file, const std::str
   return s;
 }
 
-// state.json, which makes the folder a checkpoint, comes last.
+// state.json, which makes the folder a checkpoint, comes last: when every rank has written what is its own.
 void write_contents(Context& ctx, const std::string& folder, const CheckpointContents& c) {
-  save_weights(ctx, c.parameters, folder + "/model.safetensors");
+  const bool first = rank_of(ctx) == 0;
+  if (first) save_weights(ctx, c.parameters, folder + "/model.safetensors");
   c.optimizer.save(ctx, folder + "/optimizer.safetensors");
   if (c.optimizer.has_average()) c.optimizer.save_average(ctx, folder + "/ema.safetensors");
+  ctx.communicator().barrier();
+  if (!first) return;
   const Standardisations& by = c.data.standardisation;
   if (!by.music.mean.empty() || !by.emotion.mean.empty() || !by.patches.mean.empty()) {
     SafetensorsWriter writer;
@@ -98,6 +102,12 @@ void write_contents(Context& ctx, const std::string& folder, const CheckpointCon
 void save_checkpoint(Context& ctx, const std::string& folder, const std::string& name,
                      const CheckpointContents& c) {
   const std::string path = folder + "/" + name, fresh = path + ".new", old = path + ".old";
+  if (rank_of(ctx) != 0) {
+    ctx.communicator().barrier();  // the folder is there
+    write_contents(ctx, fresh, c);
+    ctx.communicator().barrier();  // the checkpoint is
+    return;
+  }
   // Finish what an interruption left, so that clearing the way below cannot remove the only complete copy.
   if (!is_complete_checkpoint(path)) {
     const std::string left = find_complete(folder, name);
@@ -109,6 +119,7 @@ void save_checkpoint(Context& ctx, const std::string& folder, const std::string&
   remove_folder(fresh);
   remove_folder(old);
   make_folders(fresh);
+  ctx.communicator().barrier();
 
   try {
     write_contents(ctx, fresh, c);
@@ -122,6 +133,7 @@ void save_checkpoint(Context& ctx, const std::string& folder, const std::string&
   move_folder(fresh, path);
   flush_folder(folder);
   remove_folder(old);
+  ctx.communicator().barrier();
 }
 
 bool is_complete_checkpoint(const std::string& path) {

@@ -41,7 +41,8 @@ struct CheckpointContents {
   const TrainingState& state;
 };
 
-// Writes `folder`/`name`, replacing it. Throws Error(kRunFailed) where the disk refuses.
+// Writes `folder`/`name`, replacing it. All ranks call it, of which rank 0 writes what they share and completes the
+// checkpoint; it returns when that is there. Throws Error(kRunFailed) where the disk refuses.
 void save_checkpoint(Context& ctx, const std::string& folder, const std::string& name,
                      const CheckpointContents& contents);
 

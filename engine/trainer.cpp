@@ -117,10 +117,10 @@ class Run {
   PreparedData data_;
   std::unique_ptr<DualEncoder<float>> model_;
   ParameterList<float> parameters_;
+  std::unique_ptr<GradientReduction<float>> reduction_;
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<Batches> batches_;
   TrainingStep<float> step_;
-  std::unique_ptr<GradientReduction<float>> reduction_;
   std::unique_ptr<DeviceSteps> device_steps_;  // CUDA
   BoundaryDecision boundary_;                  // of the last step boundary
   std::int64_t window_ = 1;                    // steps of the next window, as this rank's clock has it
@@ -158,6 +158,7 @@ void Run::open() {
   } else {
     data_ = prepare_data(config_);
   }
+  check_same_run(*ctx_, config_, data_);
   if (config_.train.patience > 0 && data_.validation.empty())
     fail_usage("train.early_stopping.patience is {}, but the split has no validation part",
                config_.train.patience);
@@ -186,17 +187,21 @@ void Run::open() {
     ignored = load_weights(*ctx_, parameters_, request_.init, ExtraTensors::kIgnore);
   // Initial weights may differ in the last bits between processors of different kinds.
   for (Parameter<float>* p : parameters_) broadcast(*ctx_, p->value.data(), p->value.size(), 0);
-  optimizer_ = std::make_unique<Optimizer>(*ctx_, parameters_, config_.train, model_->rate_scales());
-  reduction_ = std::make_unique<GradientReduction<float>>(
-      *ctx_, model_->in_backward_order(), static_cast<std::size_t>(config_.distributed.bucket_mb * 1e6));
+  using Reduction = GradientReduction<float>;
+  reduction_ = std::make_unique<Reduction>(
+      *ctx_, model_->in_backward_order(), static_cast<std::size_t>(config_.distributed.bucket_mb * 1e6),
+      config_.distributed.shard_optimizer ? Reduction::Leaves::kShares : Reduction::Leaves::kSums);
+  optimizer_ = std::make_unique<Optimizer>(*ctx_, parameters_, config_.train, model_->rate_scales(),
+                                           ranks_of(*ctx_) > 1 ? reduction_.get() : nullptr);
   if (request_.resume) restore(checkpoint);
   state_.schedule_batches = batches_->is_scheduled() ? batches_->per_epoch() : 0;
 
   if (ctx_->on_cuda())
-    device_steps_ = std::make_unique<DeviceSteps>(*ctx_, config_, *model_, *optimizer_, *batches_, data_);
+    device_steps_ = std::make_unique<DeviceSteps>(*ctx_, config_, *model_, *optimizer_, *batches_, data_,
+                                                  reduction_.get());
 
   // Behind it every rank has read what it needs of the run folder.
-  check_same_run(*ctx_, config_, data_, state_);
+  check_same(*ctx_, "checkpoint", fmt::format("{} {} {}", state_.step, state_.epoch, state_.position));
   if (!is_first()) return;
   make_folders(checkpoints_);
   remove_stale_temporaries(request_.run_folder);
@@ -292,7 +297,7 @@ void Run::one_step() {
   reduction_->arm();
   const LossValues loss = step_.forward_backward(*ctx_, *model_, data_.dataset, rows, dropout);
   reduction_->finish();
-  const double norm = gradient_norm(*ctx_, parameters_);
+  const double norm = optimizer_->gradient_norm(*ctx_);
   if (!std::isfinite(loss.loss) || !std::isfinite(norm))
     diverged(state_.step + 1, state_.epoch,
              fmt::format("loss {}, cca {}, kl {}, gradient norm {}", loss.loss, loss.cca, loss.kl, norm));
@@ -429,15 +434,12 @@ bool Run::save_is_due() const {
 
 void Run::save(const std::string& name) {
   const Clock::time_point begin = Clock::now();
-  if (is_first())
-    save_checkpoint(*ctx_, checkpoints_, name,
-                    {.config = config_,
-                     .data = data_,
-                     .parameters = parameters_,
-                     .optimizer = *optimizer_,
-                     .state = state_});
-  // Nobody goes on, or says so, before it is there.
-  ctx_->communicator().barrier();
+  save_checkpoint(*ctx_, checkpoints_, name,
+                  {.config = config_,
+                   .data = data_,
+                   .parameters = parameters_,
+                   .optimizer = *optimizer_,
+                   .state = state_});
   if (name != "last") return;
   saved_ = Clock::now();
   save_took_ = *saved_ - begin;

@@ -151,6 +151,26 @@ TEST_F(RanksTraining, OneRunIsWrittenAndTheSameOneEveryTime) {
   EXPECT_EQ(facts["communicator"], "threads");
 }
 
+TEST_F(RanksTraining, AShardedOptimiserGivesTheSameBits) {
+  if (test::ranks_are_processes()) GTEST_SKIP() << "every process has a folder of its own";
+  // One size of buckets for both: the norm adds up squares part by part, and buckets say whose parts are whose.
+  const char* const buckets = "distributed.bucket_mb=0.0005";
+  const Config sharded = config({"distributed.shard_optimizer=true", buckets});
+  run(4, {.config = config({buckets}), .run_folder = folder_ / "whole"});
+  test::on_ranks(4, [&](Context& ctx) {
+    TrainRequest mine{.config = sharded, .run_folder = folder_ / "sharded"};
+    mine.communicator = std::shared_ptr<Communicator>(std::shared_ptr<void>(), &ctx.communicator());
+    mine.should_stop = [left = 7]() mutable { return --left <= 0; };
+    EXPECT_TRUE(test::refuses(ErrorKind::kStopped, {"after step 7"}, [&] { train(mine); }));
+  });
+  run(4, {.config = sharded, .run_folder = folder_ / "sharded", .resume = true});
+  EXPECT_EQ(test::repeatable_metrics(folder_ / "whole"), test::repeatable_metrics(folder_ / "sharded"));
+  for (const char* file : {"model.safetensors", "optimizer.safetensors", "ema.safetensors"})
+    EXPECT_EQ(test::tensor_values(folder_ / "whole" + "/checkpoints/last/" + file),
+              test::tensor_values(folder_ / "sharded" + "/checkpoints/last/" + file))
+        << file;
+}
+
 TEST_F(RanksTraining, MoreRanksThanSongsOfABatch) {
   if (test::ranks_are_processes()) GTEST_SKIP() << "every process has a folder of its own";
   // 26 songs in batches of 5: the last batch would have one song and joins the one before.
