@@ -25,7 +25,9 @@ struct EncodedRows {
 EncodedRows encode_rows(Context& ctx, DualEncoder<float>& model, const Dataset& dataset,
                         const std::vector<std::int64_t>& rows, int batch_size);
 
-// The same in float64 on ctx's device, as the evaluation takes them; a head that is not asked for stays null.
+// The same in float64 on ctx's device, as the evaluation takes them; a head that is not asked for stays null. Of several
+// ranks each encodes some of the batches, the same batches as one rank has, and all get all: the same bits on any
+// number of ranks.
 enum class Heads { kEmbeddings, kAll };
 class EncodedPairs {
  public:

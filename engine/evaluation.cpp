@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/check.h"
+#include "core/collectives.h"
 #include "core/parallel.h"
 #include "core/random.h"
 #include "core/tensor.h"
@@ -24,20 +25,59 @@ double rank_of(const cpu::MatchCounts& counts, EvalOptions::TieRule ties) {
              : 1.0 + smaller + 0.5 * (static_cast<double>(counts.equal_before) + counts.equal_after);
 }
 
+PairScores some_queries(PairScores scores, std::size_t first, int count) {
+  const auto move = [&](const double*& array, int width) {
+    if (array != nullptr) array += first * static_cast<std::size_t>(width);
+  };
+  scores.queries = count;
+  move(scores.line, scores.kept);
+  move(scores.query.mean, scores.d);
+  move(scores.query.variance, scores.d);
+  move(scores.query.inverse, scores.d);
+  move(scores.query.log_sum, 1);
+  return scores;
+}
+
+// Of several ranks each counts for its queries, and all get all counts.
 std::vector<double> ranks_of_matches(Context& ctx, const ScoredPairs& pairs, EvalOptions::TieRule ties) {
   const int n = pairs.scores().queries;
-  Tensor<std::int32_t> smaller(ctx, {n}), before(ctx, {n}), after(ctx, {n}), first_nan(ctx, {n});
-  rank_count(ctx, {.scores = pairs.scores(),
-                   .smaller = smaller.data(),
-                   .equal_before = before.data(),
-                   .equal_after = after.data(),
-                   .first_nan = first_nan.data()});
-  const auto s = smaller.to_host(ctx), b = before.to_host(ctx), a = after.to_host(ctx),
-             bad = first_nan.to_host(ctx);
+  const Shard own = shard_of(ctx, n);
+  const int count = static_cast<int>(own.count);
+  const auto block = static_cast<std::size_t>(own.block), first = static_cast<std::size_t>(own.first);
+  // Row k of a rank's share: smaller, equal before, equal after, first NaN of its queries.
+  constexpr std::size_t kCounts = 4;
+  std::vector<std::int64_t> mine(kCounts * block);
+  if (count > 0) {
+    Tensor<std::int32_t> counts(ctx, {kCounts, count});
+    const auto row = [&](int k) { return counts.data() + static_cast<std::size_t>(k) * own.count; };
+    rank_count(ctx, {.scores = some_queries(pairs.scores(), first, count),
+                     .first_match = static_cast<int>(own.first),
+                     .smaller = row(0),
+                     .equal_before = row(1),
+                     .equal_after = row(2),
+                     .first_nan = row(3)});
+    const std::vector<std::int32_t> host = counts.to_host(ctx);
+    for (std::size_t k = 0; k < kCounts; ++k)
+      std::copy_n(host.begin() + static_cast<std::ptrdiff_t>(k) * count, count,
+                  mine.begin() + static_cast<std::ptrdiff_t>(k * block));
+  }
+  std::vector<std::int64_t> all = mine;
+  if (ranks_of(ctx) > 1) {
+    const Tensor<std::int64_t> from(ctx, {static_cast<std::int64_t>(mine.size())}, mine);
+    Tensor<std::int64_t> to(ctx, {static_cast<std::int64_t>(mine.size()) * ranks_of(ctx)});
+    all_gather(ctx, from.data(), to.data(), mine.size());
+    all = to.to_host(ctx);
+  }
   std::vector<double> ranks(n);
   for (int i = 0; i < n; ++i) {
-    if (bad[i] >= 0) pairs.fail_not_a_number(i, bad[i]);
-    ranks[i] = rank_of({s[i], b[i], a[i]}, ties);
+    const std::int64_t* at = all.data() + static_cast<std::size_t>(i) / block * kCounts * block +
+                             static_cast<std::size_t>(i) % block;
+    const cpu::MatchCounts counts{.smaller = static_cast<int>(at[0]),
+                                  .equal_before = static_cast<int>(at[block]),
+                                  .equal_after = static_cast<int>(at[2 * block]),
+                                  .first_nan = static_cast<int>(at[3 * block])};
+    if (counts.first_nan >= 0) pairs.fail_not_a_number(i, counts.first_nan);
+    ranks[i] = rank_of(counts, ties);
   }
   return ranks;
 }

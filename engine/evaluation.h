@@ -63,7 +63,8 @@ DirectionResult summarise_ranks(std::vector<double> ranks, const EvalOptions& op
 
 // Both directions, in float64 on ctx's device: on all threads of the CPU, or on the CUDA device, where the inputs are
 // copied to. Throws Error(kUsage) for options out of range, Error(kRunFailed) for fewer than 2 training pairs or values
-// that are not finite, naming the item.
+// that are not finite, naming the item. Of several ranks all are given all of it; each scores some of the queries, and
+// all have the same result, that of one rank.
 EvaluationResult evaluate_retrieval(Context& ctx, const EvaluationInputs& inputs, const EvalOptions& options);
 EvaluationResult evaluate_retrieval(Context& ctx, const EvaluationArrays& inputs, const EvalOptions& options);
 

@@ -8,6 +8,16 @@
 namespace emer {
 namespace {
 
+// Songs encoded at once for the retrieval. Neither train.batch_size, which is that of all ranks together, nor the
+// number of ranks decides it: the same songs meet in the same products on any number of ranks, which so find the same
+// bits. 256 rows fill the products of a device.
+constexpr int kEncodedAtOnce = 256;
+
+int encoded_at_once(const Config& config) {
+  const int most = std::min(config.train.batch_size, kEncodedAtOnce);
+  return config.train.chunk_size > 0 ? std::min(most, config.train.chunk_size) : most;
+}
+
 // Batches as in training: one of a single song joins its predecessor.
 LossValues mean_loss(Context& ctx, DualEncoder<float>& model, const PreparedData& data,
                      const std::vector<std::int64_t>& rows, const Config& config) {
@@ -32,10 +42,11 @@ LossValues mean_loss(Context& ctx, DualEncoder<float>& model, const PreparedData
 EvaluationResult evaluate_songs(Context& ctx, DualEncoder<float>& model, const PreparedData& data,
                                 const std::vector<std::int64_t>& rows, const Config& config,
                                 const EvalOptions& options) {
+  const int at_once = encoded_at_once(config);
   EncodedPairs train;
   if (options.lambda > 0.0)
-    train = EncodedPairs(ctx, model, data.dataset, data.train, config.train.batch_size, Heads::kEmbeddings);
-  const EncodedPairs ranked(ctx, model, data.dataset, rows, config.train.batch_size, Heads::kAll);
+    train = EncodedPairs(ctx, model, data.dataset, data.train, at_once, Heads::kEmbeddings);
+  const EncodedPairs ranked(ctx, model, data.dataset, rows, at_once, Heads::kAll);
   return evaluate_retrieval(ctx,
                             EvaluationArrays{.train_n = train.size(),
                                              .train_music_embedding = train.music().embedding,

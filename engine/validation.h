@@ -12,7 +12,9 @@
 
 namespace emer {
 
-// Retrieval among the given songs, the CCA fitted on data.train; all on ctx's device.
+// Retrieval among the given songs, the CCA fitted on data.train; all on ctx's device. Of several ranks, which are given
+// the same, each encodes some of the songs and scores some of the queries; the CCA is fitted on every rank, to the same
+// embeddings. The result is that of one rank, the same ranks of every song.
 EvaluationResult evaluate_songs(Context& ctx, DualEncoder<float>& model, const PreparedData& data,
                                 const std::vector<std::int64_t>& rows, const Config& config,
                                 const EvalOptions& options);

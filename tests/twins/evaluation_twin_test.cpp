@@ -12,6 +12,8 @@
 #include "tests/support/compare.h"
 #include "tests/support/device_run.h"
 #include "tests/support/golden.h"
+#include "tests/support/one_thread.h"
+#include "tests/support/ranks.h"
 #include "tests/support/refusal.h"
 
 namespace emer {
@@ -163,6 +165,26 @@ TEST_F(EvaluationTwin, SongsAreRankedWhereTheyWereEncoded) {
                            got = evaluate_songs(ctx, model, data, data.validation, config, config.eval);
     EXPECT_EQ(got.m2e.ranks, want.m2e.ranks);
     EXPECT_EQ(got.e2m.ranks, want.e2m.ranks);
+  }
+}
+
+// Ranks that share the device: each counts for its queries.
+TEST_F(EvaluationTwin, SeveralRanksFindWhatOneFinds) {
+  const test::OneThread quiet;
+  for (const int n : {2, 45}) {
+    const EvaluationInputs in = test::related_pairs(30, n, 5, 41);
+    EvalOptions o;
+    o.bootstrap = 0;
+    const EvaluationResult want = on_device(in, o);
+    test::on_ranks(
+        3,
+        [&](Context& ctx) {
+          const EvaluationResult got = evaluate_retrieval(ctx, in, o);
+          EXPECT_EQ(got.m2e.ranks, want.m2e.ranks);
+          EXPECT_EQ(got.e2m.ranks, want.e2m.ranks);
+          EXPECT_EQ(got.canonical_correlations, want.canonical_correlations);
+        },
+        DeviceKind::kCuda);
   }
 }
 
