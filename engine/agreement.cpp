@@ -18,20 +18,41 @@ BoundaryDecision agree(Context& ctx, const BoundaryDecision& mine) {
   return agreed;
 }
 
-double agreed_value(Context& ctx, double mine) {
+double agreed_value(Context& ctx, double mine, int root) {
   std::vector<double> value{mine};
-  broadcast_values(ctx, value);
+  broadcast_values(ctx, value, root);
   return value[0];
 }
 
-std::string agreed_text(Context& ctx, const std::string& mine) {
-  std::vector<double> letters(static_cast<std::size_t>(agreed_value(ctx, static_cast<double>(mine.size()))));
+std::string agreed_text(Context& ctx, const std::string& mine, int root) {
+  std::vector<double> letters(
+      static_cast<std::size_t>(agreed_value(ctx, static_cast<double>(mine.size()), root)));
   for (std::size_t i = 0; i < std::min(letters.size(), mine.size()); ++i)
     letters[i] = static_cast<unsigned char>(mine[i]);
-  broadcast_values(ctx, letters);
+  broadcast_values(ctx, letters, root);
   std::string text;
   for (const double letter : letters) text += static_cast<char>(static_cast<unsigned char>(letter));
   return text;
+}
+
+void together(Context& ctx, const std::function<void()>& part) {
+  if (ranks_of(ctx) == 1) return part();
+  std::string why;
+  ErrorKind kind{};  // 0: none
+  try {
+    part();
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kDevice) throw;
+    why = error.what();
+    kind = error.kind();
+  } catch (const std::exception& error) {
+    why = error.what();
+    kind = ErrorKind::kRunFailed;
+  }
+  const std::vector<std::int64_t> kinds = gather_values(ctx, static_cast<std::int64_t>(kind));
+  for (std::size_t rank = 0; rank < kinds.size(); ++rank)
+    if (kinds[rank] != 0)
+      throw Error(static_cast<ErrorKind>(kinds[rank]), agreed_text(ctx, why, static_cast<int>(rank)));
 }
 
 void check_same(Context& ctx, std::string_view what, std::string_view bytes) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -19,9 +20,13 @@ struct BoundaryDecision {
 };
 BoundaryDecision agree(Context& ctx, const BoundaryDecision& mine);
 
-// Rank 0's.
-double agreed_value(Context& ctx, double mine);
-std::string agreed_text(Context& ctx, const std::string& mine);
+// The root's.
+double agreed_value(Context& ctx, double mine, int root = 0);
+std::string agreed_text(Context& ctx, const std::string& mine, int root = 0);
+
+// Does this rank's part of a work, which must not exchange anything behind what may fail on some ranks only, and returns
+// when all ranks have. Where one fails every rank throws its Error; Error(kDevice) passes through at once.
+void together(Context& ctx, const std::function<void()>& part);
 
 // Error(kUsage) on every rank, naming one whose bytes are not rank 0's. `what`: of which there is one for all, in words.
 void check_same(Context& ctx, std::string_view what, std::string_view bytes);

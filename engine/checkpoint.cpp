@@ -12,6 +12,7 @@
 #include "core/collectives.h"
 #include "core/file.h"
 #include "core/safetensors.h"
+#include "engine/agreement.h"
 
 namespace emer {
 namespace {
@@ -75,14 +76,8 @@ Standardisation read_standardisation(const SafetensorsFile& file, const std::str
   return s;
 }
 
-// state.json, which makes the folder a checkpoint, comes last: when every rank has written what is its own.
-void write_contents(Context& ctx, const std::string& folder, const CheckpointContents& c) {
-  const bool first = rank_of(ctx) == 0;
-  if (first) save_weights(ctx, c.parameters, folder + "/model.safetensors");
-  c.optimizer.save(ctx, folder + "/optimizer.safetensors");
-  if (c.optimizer.has_average()) c.optimizer.save_average(ctx, folder + "/ema.safetensors");
-  ctx.communicator().barrier();
-  if (!first) return;
+// What rank 0 writes by itself behind weights and optimiser. state.json, which makes the folder a checkpoint, comes last.
+void write_rest(const std::string& folder, const CheckpointContents& c) {
   const Standardisations& by = c.data.standardisation;
   if (!by.music.mean.empty() || !by.emotion.mean.empty() || !by.patches.mean.empty()) {
     SafetensorsWriter writer;
@@ -97,43 +92,66 @@ void write_contents(Context& ctx, const std::string& folder, const CheckpointCon
   write_file_atomically(folder + "/state.json", state_json(c).dump(2) + "\n");
 }
 
+// Each part is done on all ranks before the next begins, or has failed on all.
+void write_contents(Context& ctx, const std::string& folder, const CheckpointContents& c) {
+  const bool first = rank_of(ctx) == 0;
+  together(ctx, [&] {
+    if (first) save_weights(ctx, c.parameters, folder + "/model.safetensors");
+  });
+  std::vector<std::string> files;
+  together(ctx, [&] {
+    files = c.optimizer.save(ctx, folder + "/optimizer.safetensors", c.shard_optimizer_above);
+  });
+  together(ctx, [&] {
+    if (c.optimizer.has_average()) c.optimizer.save_average(ctx, folder + "/ema.safetensors");
+  });
+  together(ctx, [&] {
+    if (!first) return;
+    for (const std::string& file : files)
+      if (!fs::exists(file))
+        fail(ErrorKind::kRunFailed,
+             "{}: another rank wrote it, but rank 0 does not see it; all ranks must see the same run folder",
+             file);
+    write_rest(folder, c);
+  });
+}
+
 }  // namespace
 
 void save_checkpoint(Context& ctx, const std::string& folder, const std::string& name,
                      const CheckpointContents& c) {
   const std::string path = folder + "/" + name, fresh = path + ".new", old = path + ".old";
-  if (rank_of(ctx) != 0) {
-    ctx.communicator().barrier();  // the folder is there
-    write_contents(ctx, fresh, c);
-    ctx.communicator().barrier();  // the checkpoint is
-    return;
-  }
-  // Finish what an interruption left, so that clearing the way below cannot remove the only complete copy.
-  if (!is_complete_checkpoint(path)) {
-    const std::string left = find_complete(folder, name);
-    if (!left.empty()) {
-      remove_folder(path);
-      move_folder(left, path);
+  const bool first = rank_of(ctx) == 0;
+  together(ctx, [&] {
+    if (!first) return;
+    // Finish what an interruption left, so that clearing the way below cannot remove the only complete copy.
+    if (!is_complete_checkpoint(path)) {
+      const std::string left = find_complete(folder, name);
+      if (!left.empty()) {
+        remove_folder(path);
+        move_folder(left, path);
+      }
     }
-  }
-  remove_folder(fresh);
-  remove_folder(old);
-  make_folders(fresh);
-  ctx.communicator().barrier();
+    remove_folder(fresh);
+    remove_folder(old);
+    make_folders(fresh);
+  });
 
   try {
     write_contents(ctx, fresh, c);
   } catch (...) {  // a full disk: what is half there would only keep it full
     std::error_code ignored;
-    fs::remove_all(fresh, ignored);
+    if (first) fs::remove_all(fresh, ignored);
     throw;
   }
 
-  if (fs::exists(path)) move_folder(path, old);
-  move_folder(fresh, path);
-  flush_folder(folder);
-  remove_folder(old);
-  ctx.communicator().barrier();
+  together(ctx, [&] {
+    if (!first) return;
+    if (fs::exists(path)) move_folder(path, old);
+    move_folder(fresh, path);
+    flush_folder(folder);
+    remove_folder(old);
+  });
 }
 
 bool is_complete_checkpoint(const std::string& path) {

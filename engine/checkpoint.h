@@ -39,10 +39,12 @@ struct CheckpointContents {
   const ParameterList<float>& parameters;
   const Optimizer& optimizer;
   const TrainingState& state;
+  std::size_t shard_optimizer_above = Optimizer::kShardAbove;  // bytes, Optimizer::save()
 };
 
-// Writes `folder`/`name`, replacing it. All ranks call it, of which rank 0 writes what they share and completes the
-// checkpoint; it returns when that is there. Throws Error(kRunFailed) where the disk refuses.
+// Writes `folder`/`name`, replacing it. All ranks call: rank 0 writes, and others their shards of the optimiser's state
+// where it is large. Throws Error(kRunFailed) where the disk refuses: on every rank, whichever could not write, and what
+// was there before is still there.
 void save_checkpoint(Context& ctx, const std::string& folder, const std::string& name,
                      const CheckpointContents& contents);
 

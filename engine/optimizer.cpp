@@ -218,18 +218,23 @@ void Optimizer::from_host(Context& ctx, Tensor<float>& state, const std::vector<
     copy_to_device(ctx, state.data() + pieces_[k].at, values[k].data(), bytes_of(pieces_[k].count));
 }
 
-void Optimizer::save(Context& ctx, const std::string& path, std::size_t shard_above) const {
+std::vector<std::string> Optimizer::save(Context& ctx, const std::string& path,
+                                         std::size_t shard_above) const {
   std::size_t bytes = 0;
   for (const Parameter<float>* p : parameters_) bytes += 2 * p->value.bytes();
   if (reduction_ != nullptr && bytes > shard_above) {
-    const OptimizerState state{.step = steps_, .m = to_host(ctx, m_, own_), .v = to_host(ctx, v_, own_)};
-    write_optimizer_shard(optimizer_shard_path(path, rank_of(ctx), ranks_of(ctx)), state_arrays(),
-                          ranges(own_), state);
-    return;
+    std::vector<std::string> files;
+    for (int rank = 0; rank < ranks_of(ctx); ++rank)
+      files.push_back(optimizer_shard_path(path, rank, ranks_of(ctx)));
+    write_optimizer_shard(files[static_cast<std::size_t>(rank_of(ctx))], state_arrays(), ranges(own_),
+                          {.step = steps_, .m = to_host(ctx, m_, own_), .v = to_host(ctx, v_, own_)});
+    return files;
   }
-  if (!is_sharded() && rank_of(ctx) != 0) return;
-  const OptimizerState state{.step = steps_, .m = whole_on_first(ctx, m_), .v = whole_on_first(ctx, v_)};
-  if (rank_of(ctx) == 0) write_optimizer(path, state_arrays(), state);
+  if (is_sharded() || rank_of(ctx) == 0) {
+    const OptimizerState state{.step = steps_, .m = whole_on_first(ctx, m_), .v = whole_on_first(ctx, v_)};
+    if (rank_of(ctx) == 0) write_optimizer(path, state_arrays(), state);
+  }
+  return {path};
 }
 
 void Optimizer::load(Context& ctx, const std::string& path) {

@@ -53,9 +53,11 @@ class Optimizer {
   void swap_average(Context& ctx);
 
   // `path`: `m.<name>`, `v.<name>` float32, `step` int64 [1]. Several ranks with more than shard_above bytes of state
-  // write a shard each, else rank 0 writes alone. Ranks exchange what they must before anything is written.
+  // write a shard each, else rank 0 writes alone. Ranks exchange what they must before anything is written. Returns the
+  // files, of all ranks.
   static constexpr std::size_t kShardAbove = std::size_t{1} << 30;
-  void save(Context& ctx, const std::string& path, std::size_t shard_above = kShardAbove) const;
+  std::vector<std::string> save(Context& ctx, const std::string& path,
+                                std::size_t shard_above = kShardAbove) const;
   void load(Context& ctx, const std::string& path);  // either form
   // The averaged weights under the parameters' names, frozen ones as they are. Rank 0 writes.
   void save_average(Context& ctx, const std::string& path) const;

@@ -1,0 +1,183 @@
+// Checkpoints of several ranks: runs with the optimiser's state in shares, state written in shards, and ranks that cannot
+// write.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+
+#include "core/collectives.h"
+#include "engine/checkpoint.h"
+#include "tests/engine/run_support.h"
+#include "tests/support/one_thread.h"
+#include "tests/support/ranks.h"
+#include "tests/support/refusal.h"
+
+namespace emer {
+namespace {
+
+namespace fs = std::filesystem;
+
+class RanksCheckpoint : public ::testing::Test {
+ protected:
+  void run(int ranks, TrainRequest request) {
+    test::on_ranks(ranks, [&](Context& ctx) {
+      TrainRequest mine = request;
+      mine.communicator = std::shared_ptr<Communicator>(std::shared_ptr<void>(), &ctx.communicator());
+      train(mine);
+    });
+  }
+  Config config(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> all = {"model.music.kind=bigru", "train.clip_norm=50",
+                                    "train.ema=0.9",          "train.optimizer=adamw",
+                                    "train.epochs=2",         "distributed.bucket_mb=0.002"};
+    all.insert(all.end(), more.begin(), more.end());
+    return test::small_config(data_, all);
+  }
+
+  const test::OneThread one_;
+  test::TemporaryFolder folder_;
+  std::string data_ = test::small_data(folder_, true);
+};
+
+TEST_F(RanksCheckpoint, ARunInSharesIsTheSameRun) {
+  run(3, {.config = config(), .run_folder = folder_ / "plain"});
+  run(3, {.config = config({"distributed.shard_optimizer=true"}), .run_folder = folder_ / "shares"});
+  EXPECT_EQ(test::repeatable_metrics(folder_ / "shares"), test::repeatable_metrics(folder_ / "plain"));
+  for (const char* name : {"last", "best"})
+    for (const char* file : {"model.safetensors", "optimizer.safetensors", "ema.safetensors"})
+      EXPECT_EQ(test::tensor_values(folder_ / "shares" + "/checkpoints/" + name + "/" + file),
+                test::tensor_values(folder_ / "plain" + "/checkpoints/" + name + "/" + file))
+          << name << ", " << file;
+}
+
+TEST_F(RanksCheckpoint, ARunInSharesGoesOnWithoutThemAndBack) {
+  run(3, {.config = config({"train.epochs=4"}), .run_folder = folder_ / "whole"});
+  const Config shares = config({"distributed.shard_optimizer=true"});
+  run(3, {.config = shares, .run_folder = folder_ / "parts"});
+  run(3, {.config = config({"train.epochs=3"}), .run_folder = folder_ / "parts", .resume = true});
+  run(3, {.config = config({"train.epochs=4", "distributed.shard_optimizer=true"}),
+          .run_folder = folder_ / "parts",
+          .resume = true});
+  EXPECT_EQ(test::repeatable_metrics(folder_ / "parts"), test::repeatable_metrics(folder_ / "whole"));
+  EXPECT_EQ(test::tensor_values(folder_ / "parts" + "/checkpoints/last/ema.safetensors"),
+            test::tensor_values(folder_ / "whole" + "/checkpoints/last/ema.safetensors"));
+}
+
+// What a run saves, without the run.
+struct Saved {
+  Context& ctx;
+  Config config;
+  PreparedData data;
+  DualEncoder<float> model;
+  ParameterList<float> parameters;
+  GradientReduction<float> reduction;
+  Optimizer optimizer;
+
+  Saved(Context& context, const Config& c)
+      : ctx(context),
+        config(c),
+        data(prepare_data(c)),
+        model(ctx, c, input_shape(data.dataset)),
+        parameters(model.parameters()),
+        reduction(ctx, model.in_backward_order(), 2000, GradientReduction<float>::Leaves::kShares),
+        optimizer(ctx, parameters, c.train, {}, &reduction) {
+    model.initialise(ctx, 5);
+    optimizer.reset_average(ctx);
+  }
+  // The gradient is the weights themselves, all of it on the first rank: any number of ranks takes the same step.
+  void step() {
+    reduction.arm();
+    for (Parameter<float>* p : model.in_backward_order()) {
+      std::vector<float> values = p->value.to_host(ctx);
+      if (rank_of(ctx) != 0) values.assign(values.size(), 0.0f);
+      p->gradient.from_host(ctx, values);
+      p->gradient_is_complete();
+    }
+    reduction.finish();
+    optimizer.step(ctx, 0.01, 1.0);
+  }
+  void save(const std::string& folder, std::int64_t step) {
+    TrainingState state;
+    state.step = step;
+    save_checkpoint(ctx, folder, "last",
+                    {.config = config,
+                     .data = data,
+                     .parameters = parameters,
+                     .optimizer = optimizer,
+                     .state = state,
+                     .shard_optimizer_above = 0});
+  }
+  std::vector<std::vector<float>> weights() {
+    std::vector<std::vector<float>> all;
+    for (const Parameter<float>* p : parameters) all.push_back(p->value.to_host(ctx));
+    return all;
+  }
+};
+
+TEST_F(RanksCheckpoint, StateInShardsGoesOnAnywhere) {
+  const std::string last = folder_ / "last";
+  std::vector<std::vector<float>> three_steps;
+  test::on_ranks(4, [&](Context& ctx) {
+    Saved run(ctx, config());
+    run.step();
+    run.step();
+    run.save(folder_ / "", 2);
+    for (int rank = 0; rank < 4; ++rank)
+      EXPECT_TRUE(fs::exists(optimizer_shard_path(last + "/optimizer.safetensors", rank, 4)));
+    EXPECT_FALSE(fs::exists(last + "/optimizer.safetensors"));
+    run.step();
+    if (rank_of(ctx) == 0) three_steps = run.weights();
+  });
+  EXPECT_EQ(load_state(last).step, 2);
+  for (const int ranks : {1, 2, 3, 4})
+    test::on_ranks(ranks, [&](Context& ctx) {
+      Saved run(ctx, config());
+      load_weights(ctx, run.parameters, last + "/model.safetensors", ExtraTensors::kRefuse);
+      run.optimizer.load(ctx, last + "/optimizer.safetensors");
+      run.optimizer.load_average(ctx, last + "/ema.safetensors");
+      EXPECT_EQ(run.optimizer.steps(), 2);
+      run.step();
+      EXPECT_EQ(run.weights(), three_steps) << ranks << " ranks";
+    });
+}
+
+TEST_F(RanksCheckpoint, ARankThatCannotWriteFailsAllAndTheOldOneStays) {
+  const std::string folder = folder_ / "checkpoints", last = folder + "/last";
+  for (const int culprit : {0, 2}) {
+    std::atomic<int> refused = 0;
+    test::on_ranks(3, [&](Context& ctx) {
+      Saved run(ctx, config());
+      run.step();
+      run.save(folder, 1);
+      run.step();
+      const std::string mine = rank_of(ctx) == culprit ? "/dev/null/nowhere" : folder;
+      EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed, {"/dev/null/nowhere"}, [&] { run.save(mine, 2); }));
+      ++refused;
+      ctx.communicator().barrier();
+      EXPECT_EQ(load_state(last).step, 1);
+      EXPECT_TRUE(culprit == 0 || !fs::exists(last + ".new"));
+      run.optimizer.load(ctx, last + "/optimizer.safetensors");
+      EXPECT_EQ(run.optimizer.steps(), 1);
+      ctx.communicator().barrier();
+      run.save(folder, 3);  // the next try
+      EXPECT_EQ(load_state(last).step, 3);
+    });
+    EXPECT_EQ(refused, 3);
+  }
+}
+
+TEST_F(RanksCheckpoint, AShardThatRankZeroDoesNotSeeIsNamed) {
+  fs::create_directories(folder_ / "elsewhere/last.new");
+  test::on_ranks(3, [&](Context& ctx) {
+    Saved run(ctx, config());
+    const std::string mine = folder_ / (rank_of(ctx) == 1 ? "elsewhere" : "here");
+    EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed,
+                              {"optimizer-00002-of-00003.safetensors", "rank 0 does not see it"},
+                              [&] { run.save(mine, 1); }));
+  });
+  EXPECT_FALSE(fs::exists(folder_ / "here/last"));
+  EXPECT_FALSE(fs::exists(folder_ / "here/last.new"));
+}
+
+}  // namespace
+}  // namespace emer
