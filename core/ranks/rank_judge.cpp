@@ -92,18 +92,20 @@ std::string RankJudge::names(const std::vector<int>& who) const {
   return text + fmt::format(" of {}", ranks);
 }
 
-// What the ranks that failed by themselves say. A lost device or connection is often the echo of another failure.
+// What the ranks that failed by themselves say: those that fail because another did begin with that one's name.
 std::optional<RankJudge::Verdict> RankJudge::reported() const {
-  const int echo = static_cast<int>(ErrorKind::kDevice);
+  const auto weight = [](const Verdict& report) {
+    if (report.exit_code != static_cast<int>(ErrorKind::kDevice)) return 2;
+    return report.line.rfind("rank ", 0) == 0 ? 0 : 1;
+  };
   const Rank* said = nullptr;
   for (const Rank& r : ranks_)
-    if (r.report && (said == nullptr || (said->report->exit_code == echo && r.report->exit_code != echo)))
-      said = &r;
+    if (r.report && (said == nullptr || weight(*r.report) > weight(*said->report))) said = &r;
   if (said == nullptr) return {};
   const bool same = std::all_of(ranks_.begin(), ranks_.end(), [&](const Rank& r) {
     return r.report && r.report->exit_code == said->report->exit_code && r.report->line == said->report->line;
   });
-  if (same) return said->report;
+  if (same || weight(*said->report) == 0) return said->report;
   return Verdict{said->report->exit_code,
                  fmt::format("rank {} of {}: {}", said - ranks_.data(), ranks_.size(), said->report->line)};
 }

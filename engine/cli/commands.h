@@ -17,6 +17,7 @@ void register_convert(CLI::App& app);
 void register_convert_vggish(CLI::App& convert);  // a subcommand of convert
 void register_extract(CLI::App& app);
 void register_train(CLI::App& app);
+void register_launch(CLI::App& app);
 void register_evaluate(CLI::App& app);
 void register_search(CLI::App& app);
 void register_loss(CLI::App& app);

@@ -7,23 +7,18 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <new>
 #include <string>
 #include <vector>
 
 #include "core/build_info.h"
 #include "core/check.h"
 #include "engine/cli/commands.h"
+#include "engine/ranks.h"
 
 namespace {
 
-// One line whatever the message holds: names and values of users end up in it.
 int report(const std::string& message, emer::ErrorKind kind) {
-  std::string line = "emer: error: " + message;
-  for (char& c : line)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  while (!line.empty() && line.back() == ' ') line.pop_back();
-  std::fprintf(stderr, "%s\n", line.c_str());
+  emer::print_failure(message);
   return static_cast<int>(kind);
 }
 
@@ -87,6 +82,9 @@ void register_commands(CLI::App& app) {
 #ifdef EMER_COMMAND_TRAIN
   register_train(app);
 #endif
+#ifdef EMER_COMMAND_LAUNCH
+  register_launch(app);
+#endif
 #ifdef EMER_COMMAND_EVALUATE
   register_evaluate(app);
 #endif
@@ -113,6 +111,7 @@ int main(int argc, char** argv) {
       "Examples:\n"
       "  emer train configs/deam_opensmile.yaml --run runs/deam --set train.epochs=200\n"
       "  emer train configs/deam_opensmile.yaml --run runs/deam --resume\n"
+      "  emer launch -n 4 train configs/deam_opensmile.yaml --run runs/deam\n"
       "  emer evaluate runs/deam --json\n"
       "  emer info --config-reference\n"
       "Exit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 3 unreadable input, 4 device "
@@ -128,13 +127,13 @@ int main(int argc, char** argv) {
     return 0;
   } catch (const CLI::Success& request) {  // --help, --version
     return app.exit(request);
+  } catch (const CLI::RuntimeError& error) {  // emer launch: the ranks have told why
+    return error.get_exit_code();
   } catch (const CLI::ParseError& error) {
+    if (!emer::speaks_for_all()) return static_cast<int>(emer::ErrorKind::kUsage);
     return report(usage_message(app, error, argc, argv), emer::ErrorKind::kUsage);
-  } catch (const emer::Error& error) {
-    return report(error.what(), error.kind());
-  } catch (const std::bad_alloc&) {
-    return report("out of memory; use a smaller batch, model or data set", emer::ErrorKind::kRunFailed);
-  } catch (const std::exception& error) {
-    return report(std::string("unexpected: ") + error.what(), emer::ErrorKind::kRunFailed);
+  } catch (const std::exception&) {
+    const emer::Failure failure = emer::failure_of(std::current_exception());
+    return report(failure.text, failure.kind);
   }
 }

@@ -1,4 +1,4 @@
-// emer train: trains into a run folder. SIGINT and SIGTERM finish the step, save `last` and end with exit
+// emer train: trains into a run folder. SIGINT, SIGTERM and SIGUSR1 finish the step, save `last` and end with exit
 // code 5.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -11,6 +11,7 @@
 
 #include "core/check.h"
 #include "engine/cli/commands.h"
+#include "engine/cli/rank_options.h"
 #include "engine/config.h"
 #include "engine/trainer.h"
 
@@ -39,21 +40,35 @@ struct Options {
   bool resume = false;
   std::string init;
   std::string schedule;
+  RankOptions ranks{.advice = "; go on with --resume auto"};
 };
 
 void run_train(const Options& options) {
   if (options.resume && options.run.empty()) fail_usage("--resume needs --run: which run is to go on?");
   TrainRequest request;
-  request.config = load_config(options.config, options.set);
-  request.run_folder = options.run.empty() ? default_run_folder(options.config) : options.run;
   request.resume = options.resume;
   request.init = options.init;
   request.schedule = options.schedule;
   request.should_stop = [] { return stop_requested != 0; };
   std::signal(SIGINT, request_stop);
   std::signal(SIGTERM, request_stop);
-  const TrainResult result = train(request);
-  fmt::print("done: epoch {}, step {}, {}/checkpoints/last\n", result.epoch, result.step, request.run_folder);
+  std::signal(SIGUSR1, request_stop);  // what mpirun passes on to its ranks; SIGTERM it does not
+  RankOptions ranks = options.ranks;
+  ranks.agreed = options.run.empty() ? default_run_folder(options.config) : options.run;
+  run_on_ranks(
+      ranks,
+      [&]() -> RankNeeds {
+        request.config = load_config(options.config, options.set);
+        return {.timeout = request.config.distributed.timeout, .device = request.config.device};
+      },
+      [&](const std::shared_ptr<Communicator>& communicator, const std::string& run_folder) {
+        TrainRequest own = request;
+        own.communicator = communicator;
+        own.run_folder = run_folder;
+        const TrainResult result = train(own);
+        if (communicator->rank() == 0)
+          fmt::print("done: epoch {}, step {}, {}/checkpoints/last\n", result.epoch, result.step, run_folder);
+      });
 }
 
 }  // namespace
@@ -71,6 +86,7 @@ void register_train(CLI::App& app) {
   command->add_flag("--resume", options->resume, "go on from the run folder's last checkpoint, exactly");
   command->add_option("--init", options->init, "start from these weights (safetensors)");
   command->add_option("--schedule", options->schedule, "JSON batches instead of shuffling");
+  add_rank_options(*command, options->ranks);
   command->footer(
       "Examples:\n"
       "  emer train configs/deam_opensmile.yaml --run runs/deam --set train.epochs=200 --set train.seed=2\n"

@@ -157,6 +157,15 @@ TEST_F(Judge, AnErrorGoesBeforeTheLostConnectionsItCauses) {
   EXPECT_TRUE(verdict_has(1, {"rank 3 of 4: diverged"}));
 }
 
+TEST_F(Judge, AnEchoOfAnotherRanksFailureIsNotNamedTwice) {
+  all_join(4);
+  judge_.reports(0, 4, "rank 3 of 4 failed: no GPU", now_);
+  judge_.reports(3, 4, "no GPU", now_);
+  judge_.reports(1, 4, "rank 3 of 4 failed: no GPU", now_);
+  now_ += milliseconds(500);
+  EXPECT_EQ(judge_.verdict(now_)->line, "rank 3 of 4: no GPU");
+}
+
 TEST_F(Judge, AfterStandingStillItselfNobodyIsSilent) {
   all_join(4);
   now_ += seconds(500);
