@@ -5,12 +5,15 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <optional>
 #include <thread>
 #include <vector>
 
+#include "core/cuda/nccl_communicator.h"
+#include "core/cuda/use_device.h"
 #include "core/device.h"
 #include "core/ranks/launch_environment.h"
 #include "core/ranks/mpi_communicator.h"
@@ -92,18 +95,74 @@ std::shared_ptr<Communicator> mpi_world(const LaunchEnvironment& env, double tim
   return mpi;
 }
 
-// What carries the arrays.
-std::shared_ptr<Communicator> carrier(const LaunchEnvironment& env, const RankOptions& options,
-                                      const RankNeeds& needs) {
-  using Kind = LaunchEnvironment::Kind;
-  choose_device(needs.device);
-  if (env.kind == Kind::kVariables)
+// Each rank of a host its own GPU; where arrays pass through the host, ranks may share one.
+int gpu_of(const LaunchEnvironment& env, bool shared) {
+  const auto gpus = static_cast<int>(report_devices().cuda_devices.size());
+  if (gpus == 1 && (shared || env.local_rank.value_or(0) == 0)) return 0;
+  if (env.ranks > 1 && !env.local_rank)
+    fail_usage("{} GPUs, and {} does not say which rank of this host this is; set LOCAL_RANK", gpus,
+               name_of(env.kind));
+  const int local = env.local_rank.value_or(0);
+  if (shared) return local % gpus;
+  // A launcher that shows each rank its own GPU only.
+  if (gpus == 1 && std::getenv("CUDA_VISIBLE_DEVICES") != nullptr) return 0;
+  if (local >= gpus)
     fail_usage(
-        "WORLD_SIZE={} without mpirun: on the CPU arrays travel over MPI; start with mpirun -n {}, or with "
-        "emer "
-        "launch -n {} --comm mpi",
+        "rank {} is number {} of {}, which has {} GPU{}; start fewer ranks on a host, or use --comm mpi",
+        env.rank, local, host_name(), gpus, gpus == 1 ? "" : "s");
+  return local;
+}
+
+bool has_nccl() {
+  if constexpr (kWithCuda) {
+    const std::string version = nccl_status();
+    return !version.empty() && version[0] >= '0' && version[0] <= '9';
+  }
+  return false;
+}
+
+std::shared_ptr<Communicator> nccl_world(const LaunchEnvironment& env, double timeout, Meeting* meeting) {
+  if constexpr (kWithCuda) {
+    NcclId id;
+    std::string text;
+    if (env.rank == 0) {
+      id = new_nccl_id();
+      text.assign(id.bytes.begin(), id.bytes.end());
+    }
+    if (meeting != nullptr) text = meeting->from_rank_0(text);
+    if (text.size() != id.bytes.size())
+      fail(ErrorKind::kDevice, "rank 0 sent an NCCL id of {} bytes", text.size());
+    std::copy(text.begin(), text.end(), id.bytes.begin());
+    return nccl_communicator(env.rank, env.ranks, gpu_of(env, false), id, patience(timeout));
+  } else {
+    fail_usage("--comm nccl needs a build with CUDA");
+  }
+}
+
+// What carries the arrays. Rank 0 chooses, for hosts may differ in what they have.
+std::shared_ptr<Communicator> carrier(const LaunchEnvironment& env, const RankOptions& options,
+                                      const RankNeeds& needs, Meeting& meeting) {
+  const bool gpu = choose_device(needs.device) == DeviceKind::kCuda;
+  std::string comm = options.comm;
+  if (comm == "auto") {
+    const bool over_mpi = !gpu || (env.kind == LaunchEnvironment::Kind::kMpi && !has_nccl());
+    comm = meeting.from_rank_0(over_mpi ? "mpi" : "nccl");
+  }
+  if (comm == "nccl") {
+    if (!gpu)
+      fail_usage("NCCL carries arrays of GPUs, but rank {} on {} computes on the CPU; use --comm mpi",
+                 env.rank, host_name());
+    return nccl_world(env, needs.timeout, &meeting);
+  }
+  if (env.kind == LaunchEnvironment::Kind::kVariables)
+    fail_usage(
+        "WORLD_SIZE={} without mpirun: only NCCL works so, and on the CPU arrays travel over MPI; start with "
+        "mpirun -n "
+        "{}, or with emer launch -n {} --comm mpi",
         env.ranks, env.ranks, env.ranks);
-  static_cast<void>(options);
+  if constexpr (kWithCuda) {
+    if (gpu) cuda::use_device(gpu_of(env, true));
+  }
   return mpi_world(env, needs.timeout);
 }
 
@@ -155,7 +214,7 @@ void run_as_process(const LaunchEnvironment& env, const RankOptions& options,
   try {
     if (early) std::rethrow_exception(early);
     const std::string agreed = meeting->from_rank_0(options.agreed);
-    communicator = watched(carrier(env, options, needed), watch);
+    communicator = watched(carrier(env, options, needed, *meeting), watch);
     body(communicator, agreed);
   } catch (const std::exception&) {
     std::fflush(stdout);
@@ -209,6 +268,11 @@ void run_on_ranks(const RankOptions& options, const std::function<RankNeeds()>& 
   }
   const RankNeeds needed = needs();
   if (threads) return run_as_threads(options, patience(needed.timeout), body);
+  if (options.comm == "nccl") {
+    if (choose_device(needed.device) != DeviceKind::kCuda)
+      fail_usage("--comm nccl carries arrays of GPUs, but this runs on the CPU; leave it out");
+    return body(nccl_world(env, needed.timeout, nullptr), options.agreed);
+  }
   body(options.comm == "mpi" ? mpi_communicator(patience(needed.timeout)) : local_communicator(),
        options.agreed);
 }

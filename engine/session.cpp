@@ -1,6 +1,7 @@
 #include "engine/session.h"
 
 #include <filesystem>
+#include <utility>
 
 #include "core/check.h"
 #include "core/device.h"
@@ -34,7 +35,7 @@ std::string find_checkpoint(const std::string& checkpoint_or_run) {
 }
 
 Session open_session(const std::string& checkpoint_or_run, const std::vector<std::string>& overrides,
-                     const std::string& data_path) {
+                     const std::string& data_path, std::shared_ptr<Communicator> communicator) {
   for (const std::string& text : overrides) {
     if (is_how_not_what(text)) continue;
     for (const char* fixed : {"model", "loss", "train", "data", "compat"})
@@ -58,7 +59,7 @@ Session open_session(const std::string& checkpoint_or_run, const std::vector<std
       prepare_data(session.config, load_dataset(session.config.data.path),
                    load_split(session.checkpoint + "/split.json"), load_standardisation(session.checkpoint));
 
-  session.context = std::make_unique<Context>(choose_device(session.config.device));
+  session.context = std::make_unique<Context>(choose_device(session.config.device), std::move(communicator));
   Context& ctx = *session.context;
   ctx.set_precision(product_precision(session.config.train.precision));
   tune_conv_kernels(ctx, session.config, input_shape(session.data.dataset), false, [](const std::string&) {});

@@ -28,8 +28,10 @@ struct Session {
 std::string find_checkpoint(const std::string& checkpoint_or_run);
 
 // `overrides` are --set texts; keys of model, loss and data.split cannot be set, for the checkpoint has them.
+// Each rank of `communicator` opens its own.
 // A data path other than the checkpoint's must hold the split's songs and the same widths.
 Session open_session(const std::string& checkpoint_or_run, const std::vector<std::string>& overrides = {},
-                     const std::string& data_path = "");
+                     const std::string& data_path = "",
+                     std::shared_ptr<Communicator> communicator = local_communicator());
 
 }  // namespace emer

@@ -13,6 +13,7 @@
 #include "core/safetensors.h"
 #include "engine/baselines.h"
 #include "engine/cli/commands.h"
+#include "engine/cli/rank_options.h"
 #include "engine/encode.h"
 #include "engine/evaluation_report.h"
 #include "engine/session.h"
@@ -25,6 +26,7 @@ struct Options {
   std::string checkpoint, data, inputs, config, split = "test", embeddings;
   std::vector<std::string> set;
   bool baselines = false, json = false;
+  RankOptions ranks;
 };
 
 void print(const EvaluationReport& report, bool json) {
@@ -76,12 +78,14 @@ void evaluate_inputs(const Options& o) {
   print(report, /*json=*/true);
 }
 
+// All ranks encode, rank 0 writes.
 void write_embeddings(Session& session, const std::string& path) {
   const Dataset& dataset = session.data.dataset;
   std::vector<std::int64_t> all(dataset.song_id.size());
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::int64_t>(i);
   const EncodedRows rows =
       encode_rows(*session.context, *session.model, dataset, all, session.config.train.batch_size);
+  if (session.context->communicator().rank() != 0) return;
   SafetensorsWriter writer;
   writer.set_metadata("format", "emer-embeddings-1");
   writer.set_metadata("checkpoint", session.checkpoint);
@@ -115,14 +119,8 @@ void add_baselines(EvaluationReport& report, const PreparedData& data,
        cca_baseline(train, ranked, options, report.config.eval)});
 }
 
-void evaluate_checkpoint(const Options& o) {
-  if (o.checkpoint.empty())
-    fail_usage(
-        "evaluate needs a checkpoint or run folder, or --inputs FILE --config CONFIG; see emer evaluate "
-        "--help");
-  if (!o.config.empty())
-    fail_usage("--config belongs to --inputs; a checkpoint brings its own (change it with --set)");
-  Session session = open_session(o.checkpoint, o.set, o.data);
+void evaluate_checkpoint(const Options& o, const std::shared_ptr<Communicator>& communicator) {
+  Session session = open_session(o.checkpoint, o.set, o.data, communicator);
   const PreparedData& data = session.data;
   const std::vector<std::int64_t>& rows = o.split == "train"        ? data.train
                                           : o.split == "validation" ? data.validation
@@ -138,11 +136,32 @@ void evaluate_checkpoint(const Options& o) {
   report.config = session.config;
   report.result =
       evaluate_songs(*session.context, *session.model, data, rows, session.config, session.config.eval);
-  if (o.baselines) add_baselines(report, data, rows);
-  print(report, o.json);
-  const std::string file = o.split == "test" ? "evaluation.json" : "evaluation." + o.split + ".json";
-  write_file_atomically(session.checkpoint + "/" + file, to_json(report).dump(1) + "\n");
+  if (communicator->rank() == 0) {
+    if (o.baselines) add_baselines(report, data, rows);
+    print(report, o.json);
+    const std::string file = o.split == "test" ? "evaluation.json" : "evaluation." + o.split + ".json";
+    write_file_atomically(session.checkpoint + "/" + file, to_json(report).dump(1) + "\n");
+  }
   if (!o.embeddings.empty()) write_embeddings(session, o.embeddings);
+}
+
+void evaluate_on_ranks(const Options& o) {
+  if (o.checkpoint.empty())
+    fail_usage(
+        "evaluate needs a checkpoint or run folder, or --inputs FILE --config CONFIG; see emer evaluate "
+        "--help");
+  if (!o.config.empty())
+    fail_usage("--config belongs to --inputs; a checkpoint brings its own (change it with --set)");
+  run_on_ranks(
+      o.ranks,
+      [&]() -> RankNeeds {
+        Config config = load_config(find_checkpoint(o.checkpoint) + "/config.yaml");
+        apply_overrides(config, o.set);
+        return {.timeout = config.distributed.timeout, .device = config.device};
+      },
+      [&](const std::shared_ptr<Communicator>& communicator, const std::string&) {
+        evaluate_checkpoint(o, communicator);
+      });
 }
 
 }  // namespace
@@ -163,8 +182,9 @@ void register_evaluate(CLI::App& app) {
   command->add_option("--inputs", options->inputs,
                       "score these head outputs instead of a checkpoint (safetensors); prints JSON");
   command->add_option("--config", options->config, "configuration for --inputs");
+  add_rank_options(*command, options->ranks);
   command->callback([options] {
-    if (options->inputs.empty()) return evaluate_checkpoint(*options);
+    if (options->inputs.empty()) return evaluate_on_ranks(*options);
     if (!options->checkpoint.empty()) fail_usage("evaluate takes a checkpoint or --inputs, not both");
     evaluate_inputs(*options);
   });

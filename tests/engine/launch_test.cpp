@@ -1,0 +1,130 @@
+// emer launch and ranks started by mpirun: the real program, its exit code, and the one line of the run.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <thread>
+
+#include "engine/cli/launcher.h"
+#include "tests/engine/run_support.h"
+#include "tests/support/process.h"
+#include "tests/support/refusal.h"
+
+namespace emer {
+namespace {
+
+class Launch : public ::testing::TestWithParam<std::string> {
+ protected:
+  std::string config(const std::vector<std::string>& overrides = {}) const {
+    const std::string path = folder_ / "config.yaml";
+    test::write_text(path, dump(test::small_config(test::small_data(folder_), overrides)));
+    return path;
+  }
+  std::vector<std::string> launch(const std::string& ranks, std::vector<std::string> command) const {
+    command.insert(command.begin(), {EMER_BINARY, "launch", "-n", ranks, "--comm", GetParam()});
+    return command;
+  }
+  test::TemporaryFolder folder_;
+};
+
+::testing::AssertionResult one_line(const test::Finished& got, int code,
+                                    std::initializer_list<std::string_view> parts) {
+  if (got.code != code) return ::testing::AssertionFailure() << "exit code " << got.code << ": " << got.err;
+  std::string said;
+  int lines = 0;
+  std::istringstream all(got.err);
+  for (std::string line; std::getline(all, line);)
+    if (line.rfind("emer: error: ", 0) == 0) {
+      said = line;
+      ++lines;
+    }
+  if (lines != 1) return ::testing::AssertionFailure() << lines << " lines of error: " << got.err;
+  for (const auto part : parts)
+    if (const auto found = test::contains(said, part); !found) return found;
+  return ::testing::AssertionSuccess();
+}
+
+TEST_P(Launch, WhatAllRanksFindWrongIsToldOnce) {
+  const std::string run = folder_ / "run";
+  EXPECT_TRUE(
+      one_line(test::run_program(launch("3", {"train", config(), "--run", run, "--set", "train.epoch=1"})), 2,
+               {"error: --set train.epoch=1", "train.epochs"}));
+  EXPECT_TRUE(
+      one_line(test::run_program(launch("3", {"train", config(), "--run", run, "--bogus"})), 2, {"--bogus"}));
+  EXPECT_TRUE(one_line(test::run_program(launch("3", {"train", folder_ / "none.yaml", "--run", run})), 3,
+                       {"error: cannot read", "none.yaml"}));
+  EXPECT_TRUE(one_line(test::run_program(launch("2", {"evaluate", run})), 3, {"error: ", "run"}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, Launch, ::testing::Values("threads", "mpi"),
+                         [](const auto& way) { return way.param; });
+
+TEST(LaunchCommand, RefusesWhatItCannotStart) {
+  const auto refused = [](std::vector<std::string> arguments, std::initializer_list<std::string_view> parts) {
+    arguments.insert(arguments.begin(), {EMER_BINARY, "launch"});
+    return one_line(test::run_program(arguments), 2, parts);
+  };
+  EXPECT_TRUE(refused({}, {"--ranks"}));
+  EXPECT_TRUE(refused({"-n", "2"}, {"train or evaluate"}));
+  EXPECT_TRUE(refused({"-n", "2", "info"}, {"'info'", "train or evaluate"}));
+  EXPECT_TRUE(refused({"-n", "0", "train"}, {"--ranks", "1 to 1024"}));
+  EXPECT_TRUE(refused({"-n", "1000", "--comm", "nccl", "train"}, {"-n 1000", "GPU"}));
+  EXPECT_TRUE(refused({"-n", "2", "--comm", "pigeons", "train"}, {"--comm", "pigeons"}));
+}
+
+TEST(LaunchCommand, RanksByVariablesNeedWhatCarriesArrays) {
+  test::TemporaryFolder folder;
+  const std::string config = folder / "c.yaml";
+  test::write_text(config, dump(test::small_config(test::small_data(folder))));
+  const auto with = [&](const std::string& variables) {
+    return test::run_program(
+        {"/usr/bin/env", "sh", "-c",
+         variables + " '" EMER_BINARY "' train " + config + " --run " + (folder / "run")});
+  };
+  EXPECT_TRUE(
+      one_line(with("RANK=5 WORLD_SIZE=4 MASTER_ADDR=a MASTER_PORT=1"), 2, {"RANK=5", "WORLD_SIZE=4"}));
+  EXPECT_TRUE(one_line(with("RANK=0 WORLD_SIZE=2"), 2, {"MASTER_ADDR"}));
+  EXPECT_TRUE(one_line(with("RANK=0 WORLD_SIZE=1"), 0, {}) == false) << "a world of one has nothing to say";
+}
+
+// run_children() with shells as ranks.
+cli::ChildProgram shell(const std::string& text, bool quiet = false) {
+  return {.arguments = {"/bin/sh", "-c", text}, .environment = {{"WORD", "spoken"}}, .quiet = quiet};
+}
+
+TEST(Launcher, TheExitCodeOfTheRun) {
+  EXPECT_EQ(cli::run_children({shell("exit 0"), shell("test $WORD = spoken")}, SIGTERM), 0);
+  EXPECT_EQ(cli::run_children({shell("exit 5"), shell("exit 5")}, SIGTERM), 5);
+  EXPECT_EQ(cli::run_children({shell("exit 0"), shell("exit 3")}, SIGTERM), 3);
+  EXPECT_EQ(cli::run_children({shell("exit 137")}, SIGTERM), 4);
+  EXPECT_EQ(cli::run_children({shell("exit 0"), shell("kill -9 $$")}, SIGTERM), 4);
+}
+
+TEST(Launcher, KeepsQuietWhatQuietRanksSayUnlessTheyAreKilled) {
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(
+      cli::run_children(
+          {shell("exit 2"), shell("echo no; exit 2", true), shell("echo yes; kill -9 $$", true)}, SIGTERM),
+      2);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "[rank 2] yes\n");
+}
+
+TEST(Launcher, PassesSignalsOn) {
+  test::TemporaryFolder folder;
+  const std::string ready = folder / "ready";
+  const std::string text = "trap 'exit 5' USR1; echo >> " + ready + "; while true; do sleep 0.05; done";
+  sigset_t stop, before;  // for run_children(), not for the sender
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &stop, &before);
+  std::thread sender([&] {
+    while (test::read_text(ready).size() < 2) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ::kill(::getpid(), SIGTERM);
+  });
+  EXPECT_EQ(cli::run_children({shell(text), shell(text)}, SIGUSR1), 5);
+  sender.join();
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+}  // namespace
+}  // namespace emer
