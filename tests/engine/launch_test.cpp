@@ -6,43 +6,17 @@
 #include <thread>
 
 #include "engine/cli/launcher.h"
-#include "tests/engine/run_support.h"
-#include "tests/support/process.h"
-#include "tests/support/refusal.h"
+#include "tests/engine/launch_run.h"
 
 namespace emer {
 namespace {
 
-class Launch : public ::testing::TestWithParam<std::string> {
- protected:
-  std::string config(const std::vector<std::string>& overrides = {}) const {
-    const std::string path = folder_ / "config.yaml";
-    test::write_text(path, dump(test::small_config(test::small_data(folder_), overrides)));
-    return path;
-  }
-  std::vector<std::string> launch(const std::string& ranks, std::vector<std::string> command) const {
-    command.insert(command.begin(), {EMER_BINARY, "launch", "-n", ranks, "--comm", GetParam()});
-    return command;
-  }
-  test::TemporaryFolder folder_;
-};
+using test::one_line;
 
-::testing::AssertionResult one_line(const test::Finished& got, int code,
-                                    std::initializer_list<std::string_view> parts) {
-  if (got.code != code) return ::testing::AssertionFailure() << "exit code " << got.code << ": " << got.err;
-  std::string said;
-  int lines = 0;
-  std::istringstream all(got.err);
-  for (std::string line; std::getline(all, line);)
-    if (line.rfind("emer: error: ", 0) == 0) {
-      said = line;
-      ++lines;
-    }
-  if (lines != 1) return ::testing::AssertionFailure() << lines << " lines of error: " << got.err;
-  for (const auto part : parts)
-    if (const auto found = test::contains(said, part); !found) return found;
-  return ::testing::AssertionSuccess();
-}
+class Launch : public test::LaunchRun, public ::testing::WithParamInterface<std::string> {
+ protected:
+  Launch() : LaunchRun(GetParam()) {}
+};
 
 TEST_P(Launch, WhatAllRanksFindWrongIsToldOnce) {
   const std::string run = folder_ / "run";
