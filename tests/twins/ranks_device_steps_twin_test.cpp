@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -35,33 +37,52 @@ Config ranks_config(const std::string& data, std::vector<std::string> overrides)
   return test::small_config(data, overrides);
 }
 
-Trained train_steps(Context& ctx, const Config& config, std::int64_t windows, std::int64_t steps_each) {
-  const PreparedData data = prepare_data(config);
-  DualEncoder<float> model(ctx, config, input_shape(data.dataset));
-  model.initialise(ctx, 1);
-  Batches batches =
-      Batches::shuffled(static_cast<std::int64_t>(data.train.size()), config.train.batch_size, 1);
+struct Stepper {
   using Leaves = GradientReduction<float>::Leaves;
-  GradientReduction<float> reduction(ctx, model.in_backward_order(), 256,
-                                     config.distributed.shard_optimizer ? Leaves::kShares : Leaves::kSums);
-  Optimizer optimizer(ctx, model.parameters(), config.train, model.rate_scales(), &reduction);
-  DeviceSteps steps(ctx, config, model, optimizer, batches, data, &reduction);
-  Trained trained;
-  for (std::int64_t w = 0; w < windows; ++w) {
+
+  Stepper(Context& ctx, const Config& config)
+      : data(prepare_data(config)),
+        model(ctx, config, input_shape(data.dataset)),
+        batches(Batches::shuffled(static_cast<std::int64_t>(data.train.size()), config.train.batch_size, 1)),
+        reduction(ctx, initialised(ctx).in_backward_order(), 256,
+                  config.distributed.shard_optimizer ? Leaves::kShares : Leaves::kSums),
+        optimizer(ctx, model.parameters(), config.train, model.rate_scales(), &reduction),
+        steps(ctx, config, model, optimizer, batches, data, &reduction) {}
+  DualEncoder<float>& initialised(Context& ctx) {
+    model.initialise(ctx, 1);
+    return model;
+  }
+  std::vector<PlannedStep> plan(std::int64_t first, std::int64_t count) const {
     std::vector<PlannedStep> planned;
-    for (std::int64_t k = w * steps_each; k < (w + 1) * steps_each; ++k)
+    for (std::int64_t k = first; k < first + count; ++k)
       planned.push_back({.epoch = 1 + k / batches.per_epoch(),
                          .position = k % batches.per_epoch(),
                          .t = k + 1,
                          .learning_rate = 1e-3});
-    const StepOutcome seen = steps.look(planned.front());
-    const std::vector<StepOutcome> done = steps.run(planned);
+    return planned;
+  }
+
+  PreparedData data;
+  DualEncoder<float> model;
+  Batches batches;
+  GradientReduction<float> reduction;
+  Optimizer optimizer;
+  DeviceSteps steps;
+};
+
+Trained train_steps(Context& ctx, const Config& config, std::int64_t windows, std::int64_t steps_each) {
+  Stepper s(ctx, config);
+  Trained trained;
+  for (std::int64_t w = 0; w < windows; ++w) {
+    const std::vector<PlannedStep> planned = s.plan(w * steps_each, steps_each);
+    const StepOutcome seen = s.steps.look(planned.front());
+    const std::vector<StepOutcome> done = s.steps.run(planned);
     EXPECT_EQ(seen.loss.loss, done.front().loss.loss);
     EXPECT_EQ(seen.gradient_norm, done.front().gradient_norm);
     trained.outcomes.insert(trained.outcomes.end(), done.begin(), done.end());
   }
-  for (const Parameter<float>* p : model.parameters()) trained.weights.push_back(p->value.to_host(ctx));
-  trained.why_not_recorded = steps.why_not_recorded();
+  for (const Parameter<float>* p : s.model.parameters()) trained.weights.push_back(p->value.to_host(ctx));
+  trained.why_not_recorded = s.steps.why_not_recorded();
   return trained;
 }
 
@@ -153,6 +174,30 @@ TEST_F(RanksDeviceSteps, OverNcclTakeTheStepsOfOneRankAndAreRecorded) {
       for (const Trained& t : trained.of) EXPECT_EQ(t.why_not_recorded, "");
     }
   }
+}
+
+// What is wrong on one rank alone reaches the loss of all, which stop at the same step.
+TEST_F(RanksDeviceSteps, AStepThatIsNotFiniteOnOneRankStopsAll) {
+  if (const std::string reason = test::no_nccl_reason(); !reason.empty()) GTEST_SKIP() << reason;
+  const test::UncheckedAccesses unchecked;
+  const test::TemporaryFolder folder;
+  const Config config = ranks_config(test::small_data(folder), {"loss.lambda=0.5"});
+  test::on_nccl_ranks(test::kMostNcclRanks, [&](Context& ctx) {
+    Stepper s(ctx, config);
+    s.steps.run(s.plan(0, 2));
+    Parameter<float>& bias = *s.model.parameters().front();
+    if (rank_of(ctx) == ranks_of(ctx) - 1) {
+      std::vector<float> values = bias.value.to_host(ctx);
+      values[0] = std::numeric_limits<float>::quiet_NaN();
+      bias.value.from_host(ctx, values);
+    }
+    const std::vector<float> before = bias.value.to_host(ctx);
+    const std::vector<StepOutcome> outcomes = s.steps.run(s.plan(2, 3));
+    ASSERT_EQ(outcomes.size(), 1u);
+    EXPECT_FALSE(outcomes.front().finite());
+    const std::vector<float> after = bias.value.to_host(ctx);
+    EXPECT_EQ(std::memcmp(before.data(), after.data(), before.size() * sizeof(float)), 0) << "updated";
+  });
 }
 
 }  // namespace
