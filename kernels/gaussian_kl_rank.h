@@ -34,7 +34,9 @@
 //           far variances     7.0e-1       5.0e-1    6.8e-2    7.2e-5
 // Batch:  couples all pairs of the global batch, exchanges nothing: n is the whole batch, gathered by the caller, and
 //         a rank works a range of rows of A and B against all columns. Sums of the results of ranges that make up
-//         all rows are the results of the whole, up to the order of sums (losses/kl_ranking.h).
+//         all rows are the results of the whole, up to the order of sums (losses/kl_ranking.h). Where the whole batch
+//         is too large to gather, the columns come in pieces (KlPiece), each a call whose n, gauge and means are the
+//         piece's; softmaxes visit the pieces twice.
 // Errors: EMER_CHECK on sizes, ranges, null pointers and weights.
 #pragma once
 
@@ -64,6 +66,23 @@ struct GaussianSide {
   Real* d_log_variance = nullptr;      // out  overwritten
 };
 
+// Softmaxes over columns in pieces: kScore over all pieces first, then kPull over all. Hinges: kPull.
+enum class KlPass { kScore, kPull };
+
+// The rows, where the columns, `music` and `emotion` of GaussianKlRank, are but a piece of the batch. Music and
+// emotion: [rows, d], gradients of the rows' samples, without what the columns' hold of them: written with the first
+// piece, added to with others. `rows` must be given. Gradients of the columns, of both sides, are overwritten in kPull.
+template <class Real>
+struct KlPiece {
+  GaussianSide<Real> music;  // null mean: the rows are columns, from first_row on
+  GaussianSide<Real> emotion;
+  int own_begin = 0,
+      own_end = 0;    // rows whose own pairs are columns, from column first_row on; the others' are not
+  bool first = true;  // the first piece of this pass: else *loss is added to
+  KlPass pass = KlPass::kPull;
+  double* state = nullptr;  // [2, rows, 3], softmax: written and added to in kScore, read in kPull
+};
+
 template <class Real>
 struct GaussianKlRank {
   int n = 0;  // pairs, >= 1
@@ -72,8 +91,9 @@ struct GaussianKlRank {
   // of all n samples. No row: all zeros.
   int first_row = 0;      // in 0 .. n
   int rows = kKlAllRows;  // in 0 .. n - first_row, or kKlAllRows: all from row 0 on
-  GaussianSide<Real> music;
-  GaussianSide<Real> emotion;
+  KlPiece<Real> piece{};
+  GaussianSide<Real> music{};
+  GaussianSide<Real> emotion{};
   KlRanking ranking = KlRanking::kHinge;
   double margin = 1.0;                    // nats, >= 0, hinge
   double temperature = 1.0;               // nats, > 0, softmax, where log_temperature is null

@@ -93,7 +93,7 @@ void CompositeLoss<Real>::evaluate(Context& ctx, const PairBatch<Real>& batch,
   s.values.zero(ctx);
   const ArenaScope scope(ctx);
   // Gathered while the CCA term is computed.
-  const KlBatch<Real> gaussians = s.has_kl() ? start_kl_batch(ctx, batch) : KlBatch<Real>{};
+  const KlBatch<Real> gaussians = s.has_kl() ? start_kl_batch(ctx, s.options.kl, batch) : KlBatch<Real>{};
   // The gradient of a term that is off is zero where the caller asked for it.
   const auto clear = [&](Real* gradient) {
     if (gradient) fill_zero(ctx, gradient, bytes);

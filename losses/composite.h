@@ -42,6 +42,9 @@ struct KlOptions {
   double temperature = 1.0;
   bool learn_temperature = false;
   KlKernel kernel = KlKernel::kAuto;  // CUDA only; the same values up to rounding
+  // Several ranks: how many pieces of the batch's Gaussians a rank gathers one after the other; 0 = as few as need no
+  // more than about 8 GiB. The same values up to rounding.
+  int pieces = 0;
 };
 
 struct LossOptions {

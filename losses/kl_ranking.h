@@ -6,35 +6,39 @@
 //   softmax  1 / (2n): mean over rows, both directions averaged, whatever the reduction
 //   |S_ii|   norm_rate * (n where norm_broadcast, else 1) * (1/n for mean, else 1), for hinge and softmax
 //
-// On several ranks every rank gathers the means and log variances of the whole batch, works its own rows of A and B
-// against all columns, and sends the gradients of the others' samples home: an all-gather and a reduce-scatter of four
-// arrays [n, d], an all-reduce of the value. Weights and margins are those of the global n.
+// On several ranks every rank works its own rows of A and B against all columns: it gathers the means and log variances
+// of the batch, and sends the gradients of the others' samples home. Weights are those of the global n. Exchanged are
+// all-gathers and reduce-scatters of four arrays [n, d] (twice the former in pieces with softmaxes) and an all-reduce of
+// the value. In one piece, a rank holds the batch's arrays; in more, two pieces of them, and one is worked while the
+// next comes and the gradients of the one before go home (kl_columns.h).
 #pragma once
+
+#include <vector>
 
 #include "core/context.h"
 #include "core/parameter.h"
 #include "core/shard.h"
 #include "losses/composite.h"
+#include "losses/kl_columns.h"
 
 namespace emer {
 
 void check_options(const KlOptions& options);  // Error(kUsage) on a value outside its range
 
-// The Gaussians of the global batch, and which of its pairs are this rank's.
+// The Gaussians of the global batch, on their way.
 template <class Real>
 struct KlBatch {
   int n = 0, d = 0;  // pairs of all ranks
   Shard own;
-  const Real* music_mean = nullptr;  // [n, d] row-major, device, all four
-  const Real* music_log_variance = nullptr;
-  const Real* emotion_mean = nullptr;
-  const Real* emotion_log_variance = nullptr;
+  KlArrays<const Real> heads{};      // of the rank's own pairs
+  std::vector<KlColumns> columns{};  // in pieces
+  KlArrays<const Real> first{};      // the first piece
+  KlArrays<Real> buffer{};           // its place; on one rank the heads are it
 };
 
-// One rank: the heads as they are. Several: starts to gather them into ctx's scratch, to be read after wait_started();
-// the caller holds the ArenaScope.
+// Starts to gather the first piece into ctx's scratch, to be read after wait_started(); the caller holds the ArenaScope.
 template <class Real>
-KlBatch<Real> start_kl_batch(Context& ctx, const PairBatch<Real>& batch);
+KlBatch<Real> start_kl_batch(Context& ctx, const KlOptions& options, const PairBatch<Real>& batch);
 
 // Waits for `batch`. Overwrites *value (device) with L_kl, the same on every rank, and the four mean and log_variance
 // gradients of the rank's own pairs with gradient_weight times its gradients; accumulates the share of the rank's own

@@ -32,12 +32,15 @@ class KlRank {
       : a_(args),
         n_(args.n),
         d_(args.d),
-        first_(args.first_row),
-        rows_(args.rows == kKlAllRows ? n_ : Index{args.rows}) {
+        rows_(args.rows == kKlAllRows ? n_ : Index{args.rows}),
+        apart_(args.piece.music.mean != nullptr),
+        base_(apart_ ? n_ : Index{args.first_row}),
+        samples_(apart_ ? n_ + rows_ : n_) {
     const auto cells = static_cast<std::size_t>(n_ * d_), rows = static_cast<std::size_t>(rows_);
     const auto columns = static_cast<std::size_t>(n_), width = static_cast<std::size_t>(2 * d_);
+    const auto all = static_cast<std::size_t>(samples_ * d_);
     for (Centred* side : {&music_, &emotion_})
-      *side = {ctx.scratch<double>(cells), ctx.scratch<double>(cells), ctx.scratch<double>(cells)};
+      *side = {ctx.scratch<double>(all), ctx.scratch<double>(all), ctx.scratch<double>(all)};
     inverse_scale_ = ctx.scratch<double>(static_cast<std::size_t>(d_));
     row_operand_ = ctx.scratch<Real>(rows * width);
     column_operand_ = ctx.scratch<Real>(2 * cells);
@@ -60,26 +63,56 @@ class KlRank {
   void run() {
     temperature_ = a_.log_temperature ? std::exp(static_cast<double>(*a_.log_temperature)) : a_.temperature;
     centre();
+    const View music{music_, a_.music, rows_of(a_.music, a_.piece.music)};
+    const View emotion{emotion_, a_.emotion, rows_of(a_.emotion, a_.piece.emotion)};
+    if (a_.piece.pass == KlPass::kScore) {
+      score_direction(emotion, music, 0);
+      score_direction(music, emotion, 1);
+      return;
+    }
     double loss = 0.0;
     // A writes both sides' gradients, B adds to them.
-    loss += direction(emotion_, music_, a_.emotion, a_.music, false);
-    loss += direction(music_, emotion_, a_.music, a_.emotion, true);
-    *a_.loss = loss;
+    loss += direction(emotion, music, 0);
+    loss += direction(music, emotion, 1);
+    *a_.loss = a_.piece.first ? loss : *a_.loss + loss;
   }
 
  private:
+  struct View {
+    Centred centred;
+    GaussianSide<Real> columns, rows;  // gradients
+  };
+
+  GaussianSide<Real> rows_of(const GaussianSide<Real>& side, const GaussianSide<Real>& apart) const {
+    const Index cell = base_ * d_;
+    return apart_ ? apart
+                  : GaussianSide<Real>{side.mean + cell, side.log_variance + cell, side.d_mean + cell,
+                                       side.d_log_variance + cell};
+  }
+  // The column that is row i's own pair, or none.
+  Index own_column(Index i) const {
+    if (!apart_) return base_ + i;
+    return i >= a_.piece.own_begin && i < a_.piece.own_end ? a_.first_row + i - a_.piece.own_begin : -1;
+  }
+
+  void load(const GaussianSide<Real>& from, const Centred& to, Index first, Index count) const {
+    parallel_for(count, kRowGrain, [&](Index begin, Index end) {
+      for (Index k = begin * d_; k < end * d_; ++k) {
+        const double v = std::exp(static_cast<double>(from.log_variance[k])) + kVarianceFloor;
+        to.mean[first * d_ + k] = static_cast<double>(from.mean[k]);
+        to.variance[first * d_ + k] = v;
+        to.log_variance[first * d_ + k] = std::log(v);
+      }
+    });
+  }
+
   void centre() {
-    const GaussianSide<Real>* inputs[] = {&a_.music, &a_.emotion};
-    Centred* sides[] = {&music_, &emotion_};
-    for (int s = 0; s < 2; ++s)
-      parallel_for(n_, kRowGrain, [&](Index begin, Index end) {
-        for (Index k = begin * d_; k < end * d_; ++k) {
-          const double v = std::exp(static_cast<double>(inputs[s]->log_variance[k])) + kVarianceFloor;
-          sides[s]->mean[k] = static_cast<double>(inputs[s]->mean[k]);
-          sides[s]->variance[k] = v;
-          sides[s]->log_variance[k] = std::log(v);
-        }
-      });
+    load(a_.music, music_, 0, n_);
+    load(a_.emotion, emotion_, 0, n_);
+    if (apart_) {
+      load(a_.piece.music, music_, n_, rows_);
+      load(a_.piece.emotion, emotion_, n_, rows_);
+    }
     parallel_for(d_, kColumnGrain, [&](Index begin, Index end) {
       double shift[kColumnGrain] = {}, log_scale[kColumnGrain] = {}, shrink[kColumnGrain];
       const Index width = end - begin;
@@ -96,7 +129,7 @@ class KlRank {
         inverse_scale_[begin + k] = std::sqrt(shrink[k]);
       }
       for (const Centred* side : {&music_, &emotion_})
-        for (Index i = 0; i < n_; ++i)
+        for (Index i = 0; i < samples_; ++i)
           for (Index k = 0; k < width; ++k) {
             const Index cell = i * d_ + begin + k;
             side->mean[cell] = (side->mean[cell] - shift[k]) * inverse_scale_[begin + k];
@@ -106,22 +139,47 @@ class KlRank {
     });
   }
 
-  // S_ij = KL(column side's j || row side's first_ + i): 2 S_ij = R_i . C_j + ..., R = [1/w, m/w], C = [w + m^2, -2m].
-  double direction(const Centred& rows, const Centred& columns, const GaussianSide<Real>& row_side,
-                   const GaussianSide<Real>& column_side, bool accumulate) {
+  // strip <- the products of its rows with all columns.
+  void multiply(Index first, Index count) {
+    const Index width = 2 * d_;
+    gemm(Op::kNone, Op::kTranspose, count, n_, width, Real(1), row_operand_ + first * width, width,
+         column_operand_, width, Real(0), strip_, n_);
+  }
+
+  // This piece's part of the sums behind every row's softmax.
+  void score_direction(const View& row_view, const View& column_view, int number) {
+    operands(row_view.centred, column_view.centred);
+    for (Index first = 0; first < rows_; first += strip_rows_) {
+      const Index count = std::min(strip_rows_, rows_ - first);
+      multiply(first, count);
+      parallel_for(count, kRowGrain, [&](Index begin, Index end) {
+        for (Index i = begin; i < end; ++i) score_row(first + i, strip_ + i * n_, state(number, first + i));
+      });
+    }
+  }
+
+  // Row i is sample base_ + i. S_ij = KL(column view's j || row view's i): 2 S_ij = R_i . C_j + ..., R = [1/w, m/w],
+  // C = [w + m^2, -2m].
+  double direction(const View& row_view, const View& column_view, int number) {
+    const Centred &rows = row_view.centred, &columns = column_view.centred;
+    const bool accumulate = number == 1, add_to_rows = accumulate || (apart_ && !a_.piece.first);
     operands(rows, columns);
+    const double norm_weight = a_.piece.first ? a_.norm_weight : 0.0;
     const double pull =
         a_.pair_weight * a_.gradient_weight / (a_.ranking == KlRanking::kSoftmax ? temperature_ : 1.0);
     bool any_pull = false;
     std::fill_n(column_weight_, n_, 0.0);
     for (Index first = 0; first < rows_; first += strip_rows_) {
       const Index count = std::min(strip_rows_, rows_ - first), width = 2 * d_;
-      gemm(Op::kNone, Op::kTranspose, count, n_, width, Real(1), row_operand_ + first * width, width,
-           column_operand_, width, Real(0), strip_, n_);
+      multiply(first, count);
       parallel_for(count, kRowGrain, [&](Index begin, Index end) {
-        for (Index i = begin; i < end; ++i)
-          a_.ranking == KlRanking::kHinge ? hinge_row(first + i, strip_ + i * n_)
-                                          : softmax_row(first + i, strip_ + i * n_);
+        for (Index i = begin; i < end; ++i) {
+          Real* row = strip_ + i * n_;
+          if (a_.ranking == KlRanking::kHinge)
+            hinge_row(first + i, row);
+          else
+            apart_ ? known_row(first + i, row, state(number, first + i)) : softmax_row(first + i, row);
+        }
       });
       bool strip_pulls = false;  // a NaN counts as a pull
       for (Index i = first; i < first + count; ++i) strip_pulls |= row_weight_[i] != 0.0;
@@ -144,14 +202,16 @@ class KlRank {
                               : diagonal_[first + i] < 0 ? -1.0
                                                          : diagonal_[first + i];
           diagonal_gradient_[first + i] =
-              pull * row_weight_[first + i] + a_.gradient_weight * a_.norm_weight * sign;
-          row_gradient(first + i, row_pull_ + i * width, pull, rows, columns, row_side, accumulate);
+              pull * row_weight_[first + i] + a_.gradient_weight * norm_weight * sign;
+          row_gradient(first + i, row_pull_ + i * width, pull, rows, columns, row_view.rows, add_to_rows);
+          if (apart_) own_gradient(first + i, rows, columns, column_view.rows, add_to_rows);
         }
       });
     }
     if (!any_pull) std::fill_n(column_pull_, n_ * 2 * d_, Real(0));
     parallel_for(n_, kRowGrain, [&](Index begin, Index end) {
-      for (Index j = begin; j < end; ++j) column_gradient(j, pull, rows, columns, column_side, accumulate);
+      for (Index j = begin; j < end; ++j)
+        column_gradient(j, pull, rows, columns, column_view.columns, accumulate);
     });
 
     double pairs = 0.0, norm = 0.0, temperature = 0.0;
@@ -159,11 +219,13 @@ class KlRank {
       pairs += row_loss_[i];
       norm += std::abs(diagonal_[i]);
     }
-    if (a_.ranking == KlRanking::kSoftmax && a_.d_log_temperature) {
+    const bool softmax = a_.ranking == KlRanking::kSoftmax;
+    if (softmax && !a_.piece.first) return 0.0;  // the first piece has told it for all
+    if (softmax && a_.d_log_temperature) {
       for (Index i = 0; i < rows_; ++i) temperature += row_temperature_[i];
       *a_.d_log_temperature += static_cast<Real>(a_.pair_weight * a_.gradient_weight * temperature);
     }
-    return a_.pair_weight * pairs + a_.norm_weight * norm;
+    return a_.pair_weight * pairs + norm_weight * norm;
   }
 
   void operands(const Centred& rows, const Centred& columns) {
@@ -208,7 +270,7 @@ class KlRank {
         double row_term = 0.0, diagonal = 0.0;
         Real* row = row_operand_ + i * width;
         for (Index k = 0; k < d_; ++k) {
-          const Index cell = (first_ + i) * d_ + k;
+          const Index cell = (base_ + i) * d_ + k;
           const double wq = rows.variance[cell], mq = rows.mean[cell], inverse = 1.0 / wq;
           const double wp = columns.variance[cell], mp = columns.mean[cell];
           row_term += mq * mq * inverse + rows.log_variance[cell] - 1.0 + inverse * column_mean_[k] +
@@ -233,7 +295,7 @@ class KlRank {
   // dL/dS_ii = pull * sum_j u_ij + the norm part.
   void hinge_row(Index i, Real* row) {
     const double limit = diagonal_[i] + a_.margin;
-    const Index own = first_ + i;
+    const Index own = own_column(i);
     double loss = 0.0, active = 0.0;
     for (Index j = 0; j < n_; ++j) {
       const double v = limit - score(i, j, row[j]);
@@ -248,24 +310,64 @@ class KlRank {
 
   void softmax_row(Index i, Real* row) {
     const double rate = 1.0 / temperature_, own = -diagonal_[i] * rate;
-    const Index own_column = first_ + i;
+    const Index own_pair = own_column(i);
     double highest = own;
     for (Index j = 0; j < n_; ++j)
-      if (j != own_column) highest = std::max(highest, -score(i, j, row[j]) * rate);
+      if (j != own_pair) highest = std::max(highest, -score(i, j, row[j]) * rate);
     double others = 0.0, slope = 0.0;
     for (Index j = 0; j < n_; ++j) {
-      if (j == own_column) continue;
+      if (j == own_pair) continue;
       const double s = score(i, j, row[j]), e = std::exp(-s * rate - highest);
       others += e;
       slope += e * (s - diagonal_[i]);
       row[j] = static_cast<Real>(e);
     }
-    row[own_column] = Real(0);
+    row[own_pair] = Real(0);
     const double total = others + std::exp(own - highest);
     for (Index j = 0; j < n_; ++j) row[j] = static_cast<Real>(static_cast<double>(row[j]) / total);
     row_loss_[i] = highest - own + std::log(total);
     row_weight_[i] = others / total;
     row_temperature_[i] = slope * rate / total;
+  }
+
+  // highest exponent, sum of the exponentials of others than the own pair, the same weighted with s - S_ii
+  double* state(int number, Index i) const { return a_.piece.state + 3 * (number * rows_ + i); }
+
+  void score_row(Index i, const Real* row, double* known) const {
+    const double rate = 1.0 / temperature_;
+    const Index own_pair = own_column(i);
+    const double before = a_.piece.first ? -diagonal_[i] * rate : known[0];
+    double highest = before;
+    for (Index j = 0; j < n_; ++j)
+      if (j != own_pair) highest = std::max(highest, -score(i, j, row[j]) * rate);
+    const double shrink = std::exp(before - highest);
+    double others = a_.piece.first ? 0.0 : known[1] * shrink,
+           slope = a_.piece.first ? 0.0 : known[2] * shrink;
+    for (Index j = 0; j < n_; ++j) {
+      if (j == own_pair) continue;
+      const double s = score(i, j, row[j]), e = std::exp(-s * rate - highest);
+      others += e;
+      slope += e * (s - diagonal_[i]);
+    }
+    known[0] = highest;
+    known[1] = others;
+    known[2] = slope;
+  }
+
+  // softmax_row() of a piece, all pieces' sums being known.
+  void known_row(Index i, Real* row, const double* known) {
+    const double rate = 1.0 / temperature_, own = -diagonal_[i] * rate, highest = known[0];
+    const double total = known[1] + std::exp(own - highest);
+    const Index own_pair = own_column(i);
+    double weight = 0.0;
+    for (Index j = 0; j < n_; ++j) {
+      const double u = j == own_pair ? 0.0 : std::exp(-score(i, j, row[j]) * rate - highest) / total;
+      weight += u;
+      row[j] = static_cast<Real>(u);
+    }
+    row_loss_[i] = highest - own + std::log(total);
+    row_weight_[i] = weight;
+    row_temperature_[i] = known[2] * rate / total;
   }
 
   static void store(Real& to, double value, bool accumulate) {
@@ -281,7 +383,7 @@ class KlRank {
                     const GaussianSide<Real>& out, bool accumulate) {
     const double weight = row_weight_[i], own = diagonal_gradient_[i];
     for (Index k = 0; k < d_; ++k) {
-      const Index cell = (first_ + i) * d_ + k;
+      const Index cell = (base_ + i) * d_ + k, to = i * d_ + k;
       const double w = rows.variance[cell], m = rows.mean[cell], inverse = 1.0 / w;
       const double second = static_cast<double>(pulled[k]) + weight * column_mean_[k];
       const double first = -0.5 * (static_cast<double>(pulled[d_ + k]) + weight * column_mean_[d_ + k]);
@@ -290,15 +392,28 @@ class KlRank {
       const double spread = second - 2.0 * m * first + weight * m * m;
       const double d_log =
           own * (1.0 - inverse * (columns.variance[cell] + gap * gap)) - pull * (weight - inverse * spread);
-      store(out.d_mean[cell], d_mean * inverse_scale_[k], accumulate);
-      store(out.d_log_variance[cell], 0.5 * floor_factor(w, k) * d_log, accumulate);
+      store(out.d_mean[to], d_mean * inverse_scale_[k], accumulate);
+      store(out.d_log_variance[to], 0.5 * floor_factor(w, k) * d_log, accumulate);
+    }
+  }
+
+  // What column_gradient() adds for a row's own pair, where that is no column or its column a copy.
+  void own_gradient(Index i, const Centred& rows, const Centred& columns, const GaussianSide<Real>& out,
+                    bool accumulate) {
+    const double own = diagonal_gradient_[i];
+    for (Index k = 0; k < d_; ++k) {
+      const Index cell = (base_ + i) * d_ + k, to = i * d_ + k;
+      const double w = columns.variance[cell], inverse = 1.0 / rows.variance[cell];
+      const double d_mean = own * inverse * (columns.mean[cell] - rows.mean[cell]);
+      store(out.d_mean[to], d_mean * inverse_scale_[k], accumulate);
+      store(out.d_log_variance[to], 0.5 * floor_factor(w, k) * own * (w * inverse - 1.0), accumulate);
     }
   }
 
   void column_gradient(Index j, double pull, const Centred& rows, const Centred& columns,
                        const GaussianSide<Real>& out, bool accumulate) {
-    const bool is_row = j >= first_ && j < first_ + rows_;  // whose own pair is among ours
-    const double weight = column_weight_[j], own = is_row ? diagonal_gradient_[j - first_] : 0.0;
+    const bool is_row = !apart_ && j >= base_ && j < base_ + rows_;
+    const double weight = column_weight_[j], own = is_row ? diagonal_gradient_[j - base_] : 0.0;
     const Real* pulled = column_pull_ + j * 2 * d_;
     for (Index k = 0; k < d_; ++k) {
       const Index cell = j * d_ + k;
@@ -313,7 +428,9 @@ class KlRank {
   }
 
   const GaussianKlRank<Real>& a_;
-  const Index n_, d_, first_, rows_;
+  const Index n_, d_, rows_;
+  const bool apart_;            // rows are not columns; then they come after them in Centred
+  const Index base_, samples_;  // row 0 in Centred, and how many there are
   Index strip_rows_ = 0;
   double temperature_ = 1.0;
   Centred music_{}, emotion_{};

@@ -125,6 +125,21 @@ void take_tiles(const Taker& take, KlRankPlan& p) {
   take(p.column_sparse, p.slots * p.column_tiles);
 }
 
+GaussianSide<float> from_row(const GaussianSide<float>& side, Index cell) {
+  return {side.mean + cell, side.log_variance + cell, side.d_mean + cell, side.d_log_variance + cell};
+}
+
+void place_rows(KlRankPlan& p) {
+  GaussianKlRank<float>& args = p.args;
+  p.first_row = args.first_row;
+  p.rows = args.rows == kKlAllRows ? p.n : Index{args.rows};
+  p.apart = args.piece.music.mean != nullptr;
+  const Index cell = p.first_row * p.d;
+  p.row_music = p.apart ? args.piece.music : from_row(args.music, cell);
+  p.row_emotion = p.apart ? args.piece.emotion : from_row(args.emotion, cell);
+  if (!args.piece.first) args.norm_weight = 0.0;  // the first piece has told it for all
+}
+
 }  // namespace
 
 KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args, const KlStripLimits* limits) {
@@ -132,9 +147,8 @@ KlRankPlan kl_rank_plan(Context& ctx, const GaussianKlRank<float>& args, const K
   KlRankPlan p;
   p.args = args;
   p.n = args.n;
-  p.first_row = args.first_row;
-  p.rows = args.rows == kKlAllRows ? p.n : Index{args.rows};
   p.d = args.d;
+  place_rows(p);
   p.bf16 = ctx.precision() == Precision::kBf16;
   p.kernel = choose_kernel(ctx, args);
   const bool tiles = p.kernel != KlKernel::kStrips;
@@ -242,6 +256,14 @@ void work_strip(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
   if (p.row_rest != nullptr) kl_rank_refine(ctx, p, strip);
 }
 
+void score_direction(Context& ctx, const KlRankPlan& p, int direction) {
+  for (Index first = 0; first < p.rows; first += p.strip_rows) {
+    const KlStrip strip{direction, first, std::min(p.strip_rows, p.rows - first)};
+    kl_rank_products(ctx, p, strip);
+    kl_rank_score_softmax(ctx, p, strip);
+  }
+}
+
 }  // namespace
 
 void gaussian_kl_rank_in_strips(Context& ctx, const GaussianKlRank<float>& args,
@@ -251,17 +273,23 @@ void gaussian_kl_rank_in_strips(Context& ctx, const GaussianKlRank<float>& args,
   kl_rank_gauge(ctx, p);
   for (int direction = 0; direction < kKlDirections; direction += p.slots) {
     kl_rank_operands(ctx, p, direction);
+    if (p.args.piece.pass == KlPass::kScore) {
+      score_direction(ctx, p, direction);
+      continue;
+    }
     // A direction writes the gradients of both sides or adds to the other direction's; worked side by side, the
     // rows' come first.
-    const bool second = direction > 0;
+    const bool second = direction > 0, add_to_rows = second || (p.apart && !p.args.piece.first);
     for (Index first = 0; first < p.rows; first += p.strip_rows) {
       const KlStrip strip{direction, first, std::min(p.strip_rows, p.rows - first)};
       work_strip(ctx, p, strip);
-      kl_rank_row_gradient(ctx, p, strip, second);
+      kl_rank_row_gradient(ctx, p, strip, add_to_rows);
+      if (p.apart) kl_rank_own_gradient(ctx, p, strip, add_to_rows || p.slots == kKlDirections);
     }
     kl_rank_column_gradient(ctx, p, direction, second || p.slots == kKlDirections);
   }
-  kl_rank_total(ctx, p);
+  const bool told = p.args.ranking == KlRanking::kSoftmax && !p.args.piece.first;
+  if (p.args.piece.pass == KlPass::kPull && !told) kl_rank_total(ctx, p);
 }
 
 template <class Real>

@@ -30,11 +30,13 @@ inline constexpr int kKlColumnSums = 6;  // sums per column and side behind gaug
 struct KlRankPlan {
   GaussianKlRank<float> args;
   std::int64_t n = 0, d = 0;
-  std::int64_t first_row = 0, rows = 0;  // of S; arrays over rows, and KlStrip, count from first_row on
-  std::int64_t operand_ld = 0;           // elements from one operand row to the next, >= 2d
-  std::int64_t strip_ld = 0;             // elements from one row of a strip to the next, >= n
-  std::int64_t strip_rows = 0;           // rows of S at a time
-  std::int64_t row_tiles = 0;            // of a strip
+  std::int64_t first_row = 0, rows = 0;        // of S; arrays over rows, and KlStrip, count from first_row on
+  bool apart = false;                          // rows are no columns: args.piece
+  GaussianSide<float> row_music, row_emotion;  // the rows' samples, from row 0 on
+  std::int64_t operand_ld = 0;                 // elements from one operand row to the next, >= 2d
+  std::int64_t strip_ld = 0;                   // elements from one row of a strip to the next, >= n
+  std::int64_t strip_rows = 0;                 // rows of S at a time
+  std::int64_t row_tiles = 0;                  // of a strip
   std::int64_t column_tiles = 0;
   int slots = 0;  // directions worked at a time
   int chunks = 0;
@@ -102,6 +104,7 @@ struct KlStrip {
 void kl_rank_gauge(Context& ctx, const KlRankPlan& plan);
 void kl_rank_operands(Context& ctx, const KlRankPlan& plan, int first_direction);
 void kl_rank_hinge(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
+void kl_rank_score_softmax(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 void kl_rank_softmax(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 void kl_rank_finish_strip(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 // Tiles: products and hinges at once; then lists and weights; then row_pull and column_pull.
@@ -113,6 +116,8 @@ void kl_rank_pull_hopper(Context& ctx, const KlRankPlan& plan, const KlStrip& st
 // Adds what rounding the operands left to the pulls of rows and columns with few active pairs. Hinges, not in fp32.
 void kl_rank_refine(Context& ctx, const KlRankPlan& plan, const KlStrip& strip);
 void kl_rank_row_gradient(Context& ctx, const KlRankPlan& plan, const KlStrip& strip, bool accumulate);
+// Rows apart: what kl_rank_column_gradient adds for the samples of the rows, their own pairs being columns or not.
+void kl_rank_own_gradient(Context& ctx, const KlRankPlan& plan, const KlStrip& strip, bool accumulate);
 void kl_rank_column_gradient(Context& ctx, const KlRankPlan& plan, int first_direction, bool accumulate);
 void kl_rank_total(Context& ctx, const KlRankPlan& plan);
 

@@ -36,6 +36,21 @@ __device__ inline const GaussianSide<float>& kl_column_side(const KlRankPlan& p,
   return direction == 0 ? p.args.music : p.args.emotion;
 }
 
+// The same of the rows' samples.
+__device__ inline const GaussianSide<float>& kl_row_home(const KlRankPlan& p, int direction) {
+  return direction == 0 ? p.row_emotion : p.row_music;
+}
+__device__ inline const GaussianSide<float>& kl_own_home(const KlRankPlan& p, int direction) {
+  return direction == 0 ? p.row_music : p.row_emotion;
+}
+
+// The column that is row i's own pair, or -1.
+__device__ inline std::int64_t kl_own_column(const KlRankPlan& p, std::int64_t i) {
+  if (!p.apart) return p.first_row + i;
+  return i >= p.args.piece.own_begin && i < p.args.piece.own_end ? p.first_row + i - p.args.piece.own_begin
+                                                                 : -1;
+}
+
 __device__ inline double kl_temperature(const KlRankPlan& p) {
   return p.args.log_temperature != nullptr ? exp(static_cast<double>(*p.args.log_temperature))
                                            : p.args.temperature;

@@ -26,18 +26,18 @@ __device__ double diagonal_gradient(const KlRankPlan& p, std::int64_t at, double
 
 // One block per row of the strip (blockIdx.x) and direction (.y), a thread per dimension in strides.
 __global__ void kl_row_gradient(KlRankPlan p, KlStrip strip, bool accumulate) {
-  const std::int64_t d = p.d, i = strip.first_row + blockIdx.x, sample = p.first_row + i;
+  const std::int64_t d = p.d, i = strip.first_row + blockIdx.x;
   const int slot = static_cast<int>(blockIdx.y), direction = strip.first_direction + slot;
-  const GaussianSide<float>& side = kl_row_side(p, direction);
+  const GaussianSide<float>& side = kl_row_home(p, direction);
   const double* column_mean = p.column_mean + direction * 2 * d;
   const float* pulled = p.row_pull + (slot * p.strip_rows + blockIdx.x) * 2 * d;
   const double pull = kl_pull(p), weight = p.row_weight[direction * p.rows + i];
   const double own = diagonal_gradient(p, direction * p.rows + i, pull);
   for (std::int64_t k = threadIdx.x; k < d; k += kThreads) {
-    const std::int64_t cell = sample * d + k;
+    const std::int64_t cell = i * d + k;
     const double shift = p.shift[k], inverse_scale = p.inverse_scale[k];
     const KlGauged row = kl_gauged(side, cell, shift, inverse_scale);
-    const KlGauged column = kl_gauged(kl_column_side(p, direction), cell, shift, inverse_scale);
+    const KlGauged column = kl_gauged(kl_own_home(p, direction), cell, shift, inverse_scale);
     const double w = row.variance, m = row.mean, inverse = 1.0 / w, gap = m - column.mean;
     const double second = static_cast<double>(pulled[k]) + weight * column_mean[k];
     const double first = -0.5 * (static_cast<double>(pulled[d + k]) + weight * column_mean[d + k]);
@@ -50,6 +50,24 @@ __global__ void kl_row_gradient(KlRankPlan p, KlStrip strip, bool accumulate) {
   }
 }
 
+// Threads as in kl_row_gradient.
+__global__ void kl_own_gradient(KlRankPlan p, KlStrip strip, bool accumulate) {
+  const std::int64_t d = p.d, i = strip.first_row + blockIdx.x;
+  const int direction = strip.first_direction + static_cast<int>(blockIdx.y);
+  const GaussianSide<float>& side = kl_own_home(p, direction);
+  const double own = diagonal_gradient(p, direction * p.rows + i, kl_pull(p));
+  for (std::int64_t k = threadIdx.x; k < d; k += kThreads) {
+    const std::int64_t cell = i * d + k;
+    const double shift = p.shift[k], inverse_scale = p.inverse_scale[k];
+    const KlGauged column = kl_gauged(side, cell, shift, inverse_scale);
+    const KlGauged row = kl_gauged(kl_row_home(p, direction), cell, shift, inverse_scale);
+    const double w = column.variance, inverse = 1.0 / row.variance;
+    store(side.d_mean[cell], own * inverse * (column.mean - row.mean) * inverse_scale, accumulate);
+    store(side.d_log_variance[cell], 0.5 * floor_factor(w, inverse_scale) * own * (w * inverse - 1.0),
+          accumulate);
+  }
+}
+
 // One block per column j of S (blockIdx.x) and direction (.y), a thread per dimension in strides.
 __global__ void kl_column_gradient(KlRankPlan p, int first_direction, bool accumulate) {
   const std::int64_t d = p.d, j = blockIdx.x;
@@ -59,7 +77,8 @@ __global__ void kl_column_gradient(KlRankPlan p, int first_direction, bool accum
   const float* pulled = p.column_pull + (slot * p.n + j) * 2 * d;
   const double pull = kl_pull(p), weight = p.column_weight[direction * p.n + j];
   const std::int64_t of_row = j - p.first_row;
-  const bool is_row = of_row >= 0 && of_row < p.rows;  // else only this direction reaches the sample
+  const bool is_row =
+      !p.apart && of_row >= 0 && of_row < p.rows;  // else only this direction reaches the sample
   const double own = is_row ? diagonal_gradient(p, direction * p.rows + of_row, pull) : 0.0;
   for (std::int64_t k = threadIdx.x; k < d; k += kThreads) {
     const std::int64_t cell = j * d + k;
@@ -94,7 +113,7 @@ __global__ void kl_total(KlRankPlan p) {
     slope += block_sum<kTotalThreads>(temperature);
   }
   if (threadIdx.x != 0) return;
-  *p.args.loss = loss;
+  *p.args.loss = p.args.piece.first ? loss : *p.args.loss + loss;
   if (softmax && p.args.d_log_temperature != nullptr)
     *p.args.d_log_temperature += __double2float_rn(p.args.pair_weight * p.args.gradient_weight * slope);
 }
@@ -107,6 +126,14 @@ void kl_rank_row_gradient(Context& ctx, const KlRankPlan& p, const KlStrip& stri
           .grid = {static_cast<unsigned>(strip.rows), static_cast<unsigned>(p.slots)},
           .block = kThreads},
          kl_row_gradient, p, strip, accumulate);
+}
+
+void kl_rank_own_gradient(Context& ctx, const KlRankPlan& p, const KlStrip& strip, bool accumulate) {
+  launch(ctx,
+         {.name = "kl_own_gradient",
+          .grid = {static_cast<unsigned>(strip.rows), static_cast<unsigned>(p.slots)},
+          .block = kThreads},
+         kl_own_gradient, p, strip, accumulate);
 }
 
 void kl_rank_column_gradient(Context& ctx, const KlRankPlan& p, int first_direction, bool accumulate) {

@@ -133,36 +133,43 @@ __device__ void store_operand(Element* to, std::uint16_t* rest, std::int64_t at,
   missed += fourth_power(error);
 }
 
-// One block per sample i (blockIdx.x) of a direction's operands (.y), a thread per dimension in strides.
+// One block per column, then, rows being apart, per row (blockIdx.x) of a direction's operands (.y), a thread per
+// dimension in strides.
 template <class Element>
 __global__ void kl_operands(KlRankPlan p, int first_direction) {
   const std::int64_t i = blockIdx.x, d = p.d;
   const int slot = static_cast<int>(blockIdx.y), direction = first_direction + slot;
-  const GaussianSide<float>& row_side = kl_row_side(p, direction);
-  const GaussianSide<float>& column_side = kl_column_side(p, direction);
+  const bool has_column = i < p.n;
+  const GaussianSide<float>& row_side = has_column ? kl_row_side(p, direction) : kl_row_home(p, direction);
+  const GaussianSide<float>& column_side =
+      has_column ? kl_column_side(p, direction) : kl_own_home(p, direction);
   const double* row_mean = p.row_mean + direction * 2 * d;
   const double* column_mean = p.column_mean + direction * 2 * d;
   const bool rests = p.row_rest != nullptr;
-  const std::int64_t column_at = slot * p.n + i, of_row = i - p.first_row, row_at = slot * p.rows + of_row;
+  const std::int64_t of_row = i - (p.apart ? p.n : p.first_row);
+  const std::int64_t column_at = slot * p.n + i, row_at = slot * p.rows + of_row;
+  const std::int64_t cell = (has_column ? i : of_row) * d;
   const bool has_row = of_row >= 0 && of_row < p.rows;
-  Element* column = static_cast<Element*>(p.column_operand) + column_at * p.operand_ld;
-  std::uint16_t* column_rest = rests ? p.column_rest + column_at * p.operand_ld : nullptr;
+  Element* column = has_column ? static_cast<Element*>(p.column_operand) + column_at * p.operand_ld : nullptr;
+  std::uint16_t* column_rest = has_column && rests ? p.column_rest + column_at * p.operand_ld : nullptr;
   Element* row = has_row ? static_cast<Element*>(p.row_operand) + row_at * p.operand_ld : nullptr;
   std::uint16_t* row_rest = has_row && rests ? p.row_rest + row_at * p.operand_ld : nullptr;
   // Row term, column term, diagonal; fourth powers of R, of its rounding, of C, of its rounding.
   double sums[7] = {};
   for (std::int64_t k = threadIdx.x; k < d; k += kOperandThreads) {
     const double shift = p.shift[k], inverse_scale = p.inverse_scale[k], log_scale = p.log_scale[k];
-    const KlGauged rows = kl_gauged(row_side, i * d + k, shift, inverse_scale);
-    const KlGauged columns = kl_gauged(column_side, i * d + k, shift, inverse_scale);
-    const double row_log = log(kl_variance(row_side.log_variance[i * d + k])) - log_scale;
-    const double column_log = log(kl_variance(column_side.log_variance[i * d + k])) - log_scale;
+    const KlGauged rows = kl_gauged(row_side, cell + k, shift, inverse_scale);
+    const KlGauged columns = kl_gauged(column_side, cell + k, shift, inverse_scale);
+    const double row_log = log(kl_variance(row_side.log_variance[cell + k])) - log_scale;
+    const double column_log = log(kl_variance(column_side.log_variance[cell + k])) - log_scale;
     const double wq = rows.variance, mq = rows.mean, inverse = 1.0 / wq;
     const double wp = columns.variance, mp = columns.mean;
     const double second = wp + mp * mp - column_mean[k], first = -2.0 * mp - column_mean[d + k];
     sums[1] += second * row_mean[k] + first * row_mean[d + k] - column_log;
-    store_operand(column, column_rest, k, second, sums[5], sums[6]);
-    store_operand(column, column_rest, d + k, first, sums[5], sums[6]);
+    if (has_column) {
+      store_operand(column, column_rest, k, second, sums[5], sums[6]);
+      store_operand(column, column_rest, d + k, first, sums[5], sums[6]);
+    }
     if (!has_row) continue;
     sums[0] +=
         mq * mq * inverse + row_log - 1.0 + inverse * column_mean[k] + mq * inverse * column_mean[d + k];
@@ -172,15 +179,15 @@ __global__ void kl_operands(KlRankPlan p, int first_direction) {
     store_operand(row, row_rest, d + k, mq * inverse - row_mean[d + k], sums[3], sums[4]);
   }
   for (std::int64_t k = 2 * d + threadIdx.x; k < p.operand_ld; k += kOperandThreads) {
-    column[k] = Element(0);  // kl_load8 reads whole vectors
+    if (has_column) column[k] = Element(0);  // kl_load8 reads whole vectors
     if (column_rest != nullptr) column_rest[k] = 0;
     if (has_row) row[k] = Element(0);
     if (row_rest != nullptr) row_rest[k] = 0;
   }
   sum_over_block(sums);
   if (threadIdx.x != 0) return;
-  p.column_term[direction * p.n + i] = sums[1];
-  if (rests) {
+  if (has_column) p.column_term[direction * p.n + i] = sums[1];
+  if (has_column && rests) {
     p.column_spread[2 * column_at] = __double2float_rn(sqrt(sums[5]));
     p.column_spread[2 * column_at + 1] = __double2float_rn(sqrt(sums[6]));
   }
@@ -206,7 +213,7 @@ void kl_rank_gauge(Context& ctx, const KlRankPlan& p) {
 void kl_rank_operands(Context& ctx, const KlRankPlan& p, int first_direction) {
   launch(ctx,
          {.name = "kl_operands",
-          .grid = {static_cast<unsigned>(p.n), static_cast<unsigned>(p.slots)},
+          .grid = {static_cast<unsigned>(p.apart ? p.n + p.rows : p.n), static_cast<unsigned>(p.slots)},
           .block = kOperandThreads},
          p.bf16 ? kl_operands<std::uint16_t> : kl_operands<float>, p, first_direction);
 }

@@ -115,7 +115,7 @@ __device__ Rows rows_of(const KlRankPlan& p, const Job& job, const Place& place,
     rows.limit_rest[half] = __double2float_rn(limit - static_cast<double>(rows.limit[half]));
     rows.spread[half][0] = p.row_spread[2 * (place.slot * p.rows + i)];
     rows.spread[half][1] = p.row_spread[2 * (place.slot * p.rows + i) + 1];
-    const std::int64_t diagonal = p.first_row + i - std::int64_t{place.pair} * kColumns;
+    const std::int64_t diagonal = kl_own_column(p, i) - std::int64_t{place.pair} * kColumns;
     if (diagonal >= 0 && diagonal < kColumns) rows.diagonal[half] = static_cast<int>(diagonal);
   }
   return rows;

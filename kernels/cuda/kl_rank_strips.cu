@@ -95,7 +95,7 @@ __global__ void kl_hinge_tile(KlRankPlan p, KlStrip strip) {
     const std::int64_t of_strip = tile.slot * p.strip_rows + local, at = of_strip * p.strip_ld;
     const double limit = p.diagonal[tile.direction * p.rows + i] + p.args.margin;
     const double of_row = p.row_term[tile.direction * p.rows + i];
-    const std::int64_t own = p.first_row + i;
+    const std::int64_t own = kl_own_column(p, i);
     double loss = 0.0;
 #pragma unroll
     for (int t = 0; t < kVectors; ++t) {
@@ -144,10 +144,17 @@ __global__ void kl_hinge_tile(KlRankPlan p, KlStrip strip) {
   if (j < p.n) p.column_bits[tile.slot * p.column_stride + blockIdx.y * p.column_step + j] = word;
 }
 
-// One block per row of the strip (blockIdx.x) and direction (.y), a thread per column in strides, twice over the row.
+// Of a row and all pieces of columns: highest exponent, sum of the exponentials of others than the own pair, the same
+// weighted with s - S_ii.
+__device__ double* kl_state(const KlRankPlan& p, int direction, std::int64_t i) {
+  return p.args.piece.state + 3 * (direction * p.rows + i);
+}
+
+// One block per row of the strip (blockIdx.x) and direction (.y), a thread per column in strides, twice over the row. A
+// piece of the columns goes with the pieces before it into the state.
 __global__ void kl_softmax_rows(KlRankPlan p, KlStrip strip) {
   const int slot = static_cast<int>(blockIdx.y), direction = strip.first_direction + slot;
-  const std::int64_t local = blockIdx.x, i = strip.first_row + local, own_column = p.first_row + i;
+  const std::int64_t local = blockIdx.x, i = strip.first_row + local, own_column = kl_own_column(p, i);
   const float* products = p.strip + (slot * p.strip_rows + local) * p.strip_ld;
   const double* column_term = p.column_term + direction * p.n;
   const double of_row = p.row_term[direction * p.rows + i], diagonal = p.diagonal[direction * p.rows + i];
@@ -155,7 +162,10 @@ __global__ void kl_softmax_rows(KlRankPlan p, KlStrip strip) {
   const auto score = [&](std::int64_t j) {
     return 0.5 * (static_cast<double>(products[j]) + of_row + column_term[j]);
   };
-  double highest = own;
+  double* state = p.apart ? kl_state(p, direction, i) : nullptr;
+  const bool begun = p.apart && !p.args.piece.first;
+  const double before = begun ? state[0] : own;
+  double highest = before;
   for (std::int64_t j = threadIdx.x; j < p.n; j += kThreads) {
     if (j == own_column) continue;
     const double exponent = -score(j) * rate;
@@ -172,12 +182,42 @@ __global__ void kl_softmax_rows(KlRankPlan p, KlStrip strip) {
   others = block_sum<kThreads>(others);
   slope = block_sum<kThreads>(slope);
   if (threadIdx.x != 0) return;
+  if (p.apart) {
+    const double shrink = exp(before - highest);
+    state[1] = begun ? state[1] * shrink + others : others;
+    state[2] = begun ? state[2] * shrink + slope : slope;
+    state[0] = highest;
+    return;
+  }
   const double total = others + exp(own - highest);
   p.row_highest[slot * p.strip_rows + local] = highest;
   p.row_total[slot * p.strip_rows + local] = total;
   p.row_loss[direction * p.rows + i] = highest - own + log(total);
   p.row_weight[direction * p.rows + i] = others / total;
   p.row_temperature[direction * p.rows + i] = slope * rate / total;
+}
+
+// kl_softmax_rows of a piece, all pieces' sums being known: threads as there, once over the row.
+__global__ void kl_softmax_known(KlRankPlan p, KlStrip strip) {
+  const int slot = static_cast<int>(blockIdx.y), direction = strip.first_direction + slot;
+  const std::int64_t local = blockIdx.x, i = strip.first_row + local, own_column = kl_own_column(p, i);
+  const float* products = p.strip + (slot * p.strip_rows + local) * p.strip_ld;
+  const double* column_term = p.column_term + direction * p.n;
+  const double* state = kl_state(p, direction, i);
+  const double of_row = p.row_term[direction * p.rows + i], rate = 1.0 / kl_temperature(p);
+  const double highest = state[0], own = -p.diagonal[direction * p.rows + i] * rate;
+  double others = 0.0;
+  for (std::int64_t j = threadIdx.x; j < p.n; j += kThreads)
+    if (j != own_column)
+      others += exp(-0.5 * (static_cast<double>(products[j]) + of_row + column_term[j]) * rate - highest);
+  others = block_sum<kThreads>(others);
+  if (threadIdx.x != 0) return;
+  const double total = state[1] + exp(own - highest);
+  p.row_highest[slot * p.strip_rows + local] = highest;
+  p.row_total[slot * p.strip_rows + local] = total;
+  p.row_loss[direction * p.rows + i] = highest - own + log(total);
+  p.row_weight[direction * p.rows + i] = others / total;
+  p.row_temperature[direction * p.rows + i] = state[2] * rate / total;
 }
 
 // Threads as in kl_hinge_tile.
@@ -194,7 +234,7 @@ __global__ void kl_softmax_tile(KlRankPlan p, KlStrip strip) {
     if (local >= strip.rows) break;
     const std::int64_t of_strip = tile.slot * p.strip_rows + local, at = of_strip * p.strip_ld;
     const double of_row = p.row_term[tile.direction * p.rows + i];
-    const std::int64_t own = p.first_row + i;
+    const std::int64_t own = kl_own_column(p, i);
     const double highest = p.row_highest[of_strip], inverse_total = 1.0 / p.row_total[of_strip];
 #pragma unroll
     for (int t = 0; t < kVectors; ++t) {
@@ -263,6 +303,12 @@ __global__ void kl_finish_strip(KlRankPlan p, KlStrip strip, unsigned row_blocks
   sum = strip.first_row == 0 ? weight : sum + weight;
 }
 
+LaunchShape rows_of(const char* name, const KlRankPlan& p, const KlStrip& strip) {
+  return {.name = name,
+          .grid = {static_cast<unsigned>(strip.rows), static_cast<unsigned>(p.slots)},
+          .block = kThreads};
+}
+
 LaunchShape tiles_of(const char* name, const KlRankPlan& p, const KlStrip& strip) {
   return {.name = name,
           .grid = {static_cast<unsigned>(p.column_tiles), blocks_for(strip.rows, kKlTileRows),
@@ -279,12 +325,13 @@ void kl_rank_hinge(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
   launch(ctx, tiles_of("kl_hinge_tile", p, strip), kernel, p, strip);
 }
 
+void kl_rank_score_softmax(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
+  launch(ctx, rows_of("kl_softmax_rows", p, strip), kl_softmax_rows, p, strip);
+}
+
 void kl_rank_softmax(Context& ctx, const KlRankPlan& p, const KlStrip& strip) {
-  launch(ctx,
-         {.name = "kl_softmax_rows",
-          .grid = {static_cast<unsigned>(strip.rows), static_cast<unsigned>(p.slots)},
-          .block = kThreads},
-         kl_softmax_rows, p, strip);
+  p.apart ? launch(ctx, rows_of("kl_softmax_known", p, strip), kl_softmax_known, p, strip)
+          : kl_rank_score_softmax(ctx, p, strip);
   launch(ctx, tiles_of("kl_softmax_tile", p, strip),
          p.bf16 ? kl_softmax_tile<std::uint16_t> : kl_softmax_tile<float>, p, strip);
 }

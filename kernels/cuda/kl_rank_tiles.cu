@@ -155,7 +155,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       const int row = 32 * word + bit;
       if (row >= valid_rows) break;
       const std::int64_t i = strip.first_row + row0 + row;
-      const bool counts = column_valid && j != p.first_row + i;
+      const bool counts = column_valid && j != kl_own_column(p, i);
       double v = constants.limit[row] - of_column -
                  0.5 * static_cast<double>(scores[row * kScoreLd + 32 * warp + lane]);
       const auto rough = static_cast<float>(v);

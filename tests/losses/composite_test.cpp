@@ -240,6 +240,7 @@ TEST(CompositeLoss, RefusesOptionsOutsideTheirRange) {
   EXPECT_TRUE(refused([](LossOptions& o) { o.kl.margin = -1.0; }));
   EXPECT_TRUE(refused([](LossOptions& o) { o.kl.norm_rate = -1e-3; }));
   EXPECT_TRUE(refused([](LossOptions& o) { o.kl.temperature = 0.0; }));
+  EXPECT_TRUE(refused([](LossOptions& o) { o.kl.pieces = -1; }));
 }
 
 TEST(CompositeLoss, WarnsOfExactCcaOnSmallBatches) {

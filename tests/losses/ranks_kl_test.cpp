@@ -11,6 +11,7 @@
 #include <cmath>
 #include <limits>
 
+#include "losses/kl_columns.h"
 #include "tests/losses/ranks_loss_run.h"
 #include "tests/support/compare.h"
 #include "tests/support/one_thread.h"
@@ -96,14 +97,31 @@ TEST_P(RanksKl, GiveTheLossAndGradientsOfOne) {
     }
 }
 
+// Pieces that do not divide a block, and as many as it has rows.
+TEST_P(RanksKl, PiecesGiveTheLossAndGradientsOfOne) {
+  for (Form form : forms())
+    for (const int n : {2, 7, 9, 64, 100}) {
+      const Arrays inputs = gaussians(n, 300 + static_cast<std::uint64_t>(n));
+      const LossRun want = run_loss(kl_alone(form.options), n, kWidth, inputs);
+      for (const int pieces : {2, 3, 5, 1000}) {
+        SCOPED_TRACE(testing::Message() << form.name << ", n " << n << ", pieces " << pieces);
+        form.options.pieces = pieces;
+        expect_same(run_loss_on_ranks(GetParam(), kl_alone(form.options), n, kWidth, inputs), want, 1e-12);
+      }
+    }
+}
+
 TEST_P(RanksKl, FloatIsClose) {
   for (const Form& form : forms())
     for (const int n : {9, 64}) {
       SCOPED_TRACE(testing::Message() << form.name << ", n " << n);
       const Arrays inputs = gaussians(n, 200 + static_cast<std::uint64_t>(n));
-      const LossOptions o = kl_alone(form.options);
-      expect_same(run_loss_on_ranks<float>(GetParam(), o, n, kWidth, inputs),
-                  run_loss<float>(o, n, kWidth, inputs), 2e-5);
+      LossOptions o = kl_alone(form.options);
+      const LossRun want = run_loss<float>(o, n, kWidth, inputs);
+      for (const int pieces : {1, 3}) {
+        o.kl.pieces = pieces;
+        expect_same(run_loss_on_ranks<float>(GetParam(), o, n, kWidth, inputs), want, 2e-5);
+      }
     }
 }
 
@@ -114,15 +132,16 @@ TEST_P(RanksKl, NanOnOneRankReachesAll) {
     for (const KlForm form : {KlForm::kHinge, KlForm::kSoftmax}) {
       Arrays inputs = gaussians(9, 5);
       inputs["emotion.mean"][static_cast<std::size_t>(row) * kWidth + 2] = std::nan("");
-      KlOptions o;
-      o.form = form;
-      EXPECT_TRUE(std::isnan(run_loss_on_ranks(GetParam(), kl_alone(o), 9, kWidth, inputs).values.loss));
+      for (const int pieces : {1, 2}) {
+        const LossOptions o = kl_alone({.form = form, .pieces = pieces});
+        EXPECT_TRUE(std::isnan(run_loss_on_ranks(GetParam(), o, 9, kWidth, inputs).values.loss));
+      }
     }
 }
 
 TEST_P(RanksKl, TwoRunsAgreeBitForBit) {
   const Arrays inputs = gaussians(64, 6);
-  const LossOptions o = kl_alone({.form = KlForm::kSoftmax, .learn_temperature = true});
+  const LossOptions o = kl_alone({.form = KlForm::kSoftmax, .learn_temperature = true, .pieces = 2});
   const LossRun a = run_loss_on_ranks<float>(GetParam(), o, 64, kWidth, inputs);
   const LossRun b = run_loss_on_ranks<float>(GetParam(), o, 64, kWidth, inputs);
   EXPECT_EQ(a.values.loss, b.values.loss);
@@ -170,6 +189,33 @@ TEST(RanksKl, AveragesOfRanksOwnLossesAreAnotherObjective) {
     }
     EXPECT_LT(across * across / (ours * theirs), 0.99);
   }
+}
+
+// Every row of the batch is a column of exactly one piece, and those that exist come first.
+TEST(RanksKl, PiecesHaveEveryColumnOnce) {
+  for (const int total : {1, 2, 7, 9, 64, 100})
+    for (const int ranks : kWorlds)
+      for (const int pieces : {1, 2, 3, 5, 1000}) {
+        SCOPED_TRACE(testing::Message() << total << " on " << ranks << " in " << pieces);
+        std::vector<int> seen(static_cast<std::size_t>(total), 0);
+        std::size_t count = 0;
+        for (int rank = 0; rank < ranks; ++rank) {
+          const Shard own = shard_of(total, ranks, rank);
+          const std::vector<KlColumns> list = kl_columns(own, ranks, rank, pieces);
+          EXPECT_TRUE(rank == 0 || list.size() == count);  // the same exchanges on all ranks
+          count = list.size();
+          EXPECT_LE(count, static_cast<std::size_t>(pieces));
+          for (const KlColumns& columns : list) {
+            EXPECT_LE(columns.own_column + columns.own_end - columns.own_begin, columns.n);
+            EXPECT_LE(columns.n, ranks * columns.count);
+            for (std::int64_t i = columns.own_begin; i < columns.own_end; ++i) {
+              EXPECT_EQ(columns.own_column + i - columns.own_begin, rank * columns.count + i - columns.first);
+              ++seen[static_cast<std::size_t>(own.first + i)];
+            }
+          }
+        }
+        EXPECT_EQ(seen, std::vector<int>(static_cast<std::size_t>(total), 1));
+      }
 }
 
 TEST(RanksKl, RefusesAShareThatIsNotItsOwn) {
