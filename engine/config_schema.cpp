@@ -232,6 +232,11 @@ void add_distributed(std::vector<Key>& k) {
                "gradients are summed over ranks in pieces of about so many, while backward goes on", ""});
   k.push_back({"distributed.timeout", RealField{EMER_AT(distributed.timeout), 0, 1e6, true, false}, "seconds",
                "of silence after which a rank counts as lost and the others end", ""});
+  k.push_back({"distributed.kl_pieces", EMER_INT(loss.kl.pieces, 0, kIntMax), "-",
+               "in which a rank gathers the batch's Gaussians, one worked while the next comes; 0 = as few "
+               "as need no "
+               "more than about 8 GiB",
+               ""});
 }
 
 void add_eval(std::vector<Key>& k) {

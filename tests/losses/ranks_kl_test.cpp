@@ -100,10 +100,10 @@ TEST_P(RanksKl, GiveTheLossAndGradientsOfOne) {
 // Pieces that do not divide a block, and as many as it has rows.
 TEST_P(RanksKl, PiecesGiveTheLossAndGradientsOfOne) {
   for (Form form : forms())
-    for (const int n : {2, 7, 9, 64, 100}) {
+    for (const int n : {2, 9, 64}) {
       const Arrays inputs = gaussians(n, 300 + static_cast<std::uint64_t>(n));
       const LossRun want = run_loss(kl_alone(form.options), n, kWidth, inputs);
-      for (const int pieces : {2, 3, 5, 1000}) {
+      for (const int pieces : {2, 3, 1000}) {
         SCOPED_TRACE(testing::Message() << form.name << ", n " << n << ", pieces " << pieces);
         form.options.pieces = pieces;
         expect_same(run_loss_on_ranks(GetParam(), kl_alone(form.options), n, kWidth, inputs), want, 1e-12);
