@@ -54,7 +54,7 @@ EncodedRows encode_rows(Context& ctx, DualEncoder<float>& model, const Dataset& 
 }
 
 EncodedPairs::EncodedPairs(Context& ctx, DualEncoder<float>& model, const Dataset& dataset,
-                           const std::vector<std::int64_t>& rows, int batch_size, Heads heads)
+                           const std::vector<std::int64_t>& rows, int batch_size, Heads heads, Holds holds)
     : n_(static_cast<int>(rows.size())), d_(model.embedding_dim()) {
   EMER_CHECK(batch_size >= 1, "encoding in batches of {}", batch_size);
   const auto d = static_cast<std::size_t>(d_), size = static_cast<std::size_t>(batch_size);
@@ -62,8 +62,11 @@ EncodedPairs::EncodedPairs(Context& ctx, DualEncoder<float>& model, const Datase
   const std::size_t first = std::min(rows.size(), static_cast<std::size_t>(own.first) * size);
   const std::size_t count = std::min(rows.size() - first, static_cast<std::size_t>(own.count) * size);
   const int ranks = ranks_of(ctx);
+  const bool gathered = ranks > 1 && holds == Holds::kAllRanks;
+  if (!gathered) n_ = static_cast<int>(count);
   // Whole batches of every rank, so that all shares are equal: what is missing is at the end.
-  const std::size_t share = ranks == 1 ? rows.size() : static_cast<std::size_t>(own.block) * size;
+  const std::size_t share = gathered ? static_cast<std::size_t>(own.block) * size : count;
+  const std::size_t place = gathered ? static_cast<std::size_t>(rank_of(ctx)) * share : 0;
   std::vector<Tensor<double>*> wanted;
   for (View* view : {&music_, &emotion_}) {
     wanted.push_back(&view->embedding);
@@ -71,7 +74,8 @@ EncodedPairs::EncodedPairs(Context& ctx, DualEncoder<float>& model, const Datase
     wanted.push_back(&view->mean);
     wanted.push_back(&view->log_variance);
   }
-  for (Tensor<double>* head : wanted) head->resize(ctx, {static_cast<std::int64_t>(share) * ranks, d_});
+  for (Tensor<double>* head : wanted)
+    head->resize(ctx, {static_cast<std::int64_t>(gathered ? share * ranks : share), d_});
   encode_batches(ctx, model, dataset, std::span(rows).subspan(first, count), batch_size,
                  [&](std::size_t at, std::size_t encoded, const HeadOutputs<float>& music,
                      const HeadOutputs<float>& emotion) {
@@ -79,7 +83,7 @@ EncodedPairs::EncodedPairs(Context& ctx, DualEncoder<float>& model, const Datase
                      if (to.data() != nullptr)
                        widen(ctx, {.count = static_cast<std::int64_t>(encoded * d),
                                    .from = from,
-                                   .to = to.data() + (first + at) * d});
+                                   .to = to.data() + (place + at) * d});
                    };
                    store(music_.embedding, music.embedding);
                    store(music_.mean, music.mean);
@@ -88,9 +92,9 @@ EncodedPairs::EncodedPairs(Context& ctx, DualEncoder<float>& model, const Datase
                    store(emotion_.mean, emotion.mean);
                    store(emotion_.log_variance, emotion.log_variance);
                  });
-  if (ranks == 1) return;
+  if (!gathered) return;
   for (Tensor<double>* head : wanted) {
-    double* mine = head->data() + static_cast<std::size_t>(rank_of(ctx)) * share * d;
+    double* mine = head->data() + place * d;
     fill_zero(ctx, mine + count * d, (share - count) * d * sizeof(double));
     all_gather(ctx, mine, head->data(), share * d);
   }

@@ -26,14 +26,16 @@ EncodedRows encode_rows(Context& ctx, DualEncoder<float>& model, const Dataset& 
                         const std::vector<std::int64_t>& rows, int batch_size);
 
 // The same in float64 on ctx's device, as the evaluation takes them; a head that is not asked for stays null. Of several
-// ranks each encodes some of the batches, the same batches as one rank has, and all get all: the same bits on any
-// number of ranks.
+// ranks each encodes some of the batches, the same batches as one rank has: the same bits on any number of ranks. With
+// kAllRanks all get all, else each keeps what it has encoded, in the order of ranks.
 enum class Heads { kEmbeddings, kAll };
+enum class Holds { kAllRanks, kOwn };
 class EncodedPairs {
  public:
   EncodedPairs() = default;
   EncodedPairs(Context& ctx, DualEncoder<float>& model, const Dataset& dataset,
-               const std::vector<std::int64_t>& rows, int batch_size, Heads heads);
+               const std::vector<std::int64_t>& rows, int batch_size, Heads heads,
+               Holds holds = Holds::kAllRanks);
   int size() const { return n_; }
   HeadArrays music() const { return music_.arrays(n_, d_); }
   HeadArrays emotion() const { return emotion_.arrays(n_, d_); }

@@ -184,7 +184,7 @@ EvaluationResult evaluate_retrieval(Context& ctx, const EvaluationArrays& inputs
   std::optional<CcaLines> lines;
   if (options.lambda > 0.0) {
     lines = fit_cca_lines(ctx, inputs.train_music_embedding, inputs.train_emotion_embedding, inputs.train_n,
-                          music.d, options.ridge);
+                          music.d, options.ridge, inputs.train_total);
     result.canonical_correlations = lines->correlation;
     for (const double c : lines->correlation) result.directions_kept += c >= options.correlation_threshold;
   }

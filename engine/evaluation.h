@@ -25,6 +25,7 @@ struct EvaluationInputs {
 // The same on a context's device.
 struct EvaluationArrays {
   int train_n = 0;
+  int train_total = 0;  // > 0: the training pairs of all ranks, of which train_n are this rank's
   const double* train_music_embedding = nullptr;
   const double* train_emotion_embedding = nullptr;
   HeadArrays music, emotion;
@@ -63,8 +64,9 @@ DirectionResult summarise_ranks(std::vector<double> ranks, const EvalOptions& op
 
 // Both directions, in float64 on ctx's device: on all threads of the CPU, or on the CUDA device, where the inputs are
 // copied to. Throws Error(kUsage) for options out of range, Error(kRunFailed) for fewer than 2 training pairs or values
-// that are not finite, naming the item. Of several ranks all are given all of it; each scores some of the queries, and
-// all have the same result, that of one rank.
+// that are not finite, naming the item. Of several ranks all are given all of it, or each its part of the training pairs;
+// each scores some of the queries, and all have the same result: that of one rank, of parts of the training pairs as
+// far as rounding in the fitted CCA lets it.
 EvaluationResult evaluate_retrieval(Context& ctx, const EvaluationInputs& inputs, const EvalOptions& options);
 EvaluationResult evaluate_retrieval(Context& ctx, const EvaluationArrays& inputs, const EvalOptions& options);
 

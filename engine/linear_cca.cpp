@@ -4,14 +4,23 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/collectives.h"
 #include "engine/finite.h"
 #include "kernels/linear_cca.h"
 
 namespace emer {
 namespace {
 
-void check_finite(Context& ctx, const double* x, int n, int d, const char* view) {
-  const std::int64_t bad = find_not_finite(ctx, x, std::int64_t{n} * d);
+// Of several ranks' rows all find the first one's error.
+void check_finite(Context& ctx, const double* x, int n, int d, int total, const char* view) {
+  std::int64_t bad = n > 0 ? find_not_finite(ctx, x, std::int64_t{n} * d) : -1;
+  if (total > 0) {
+    const std::vector<std::int64_t> rows = gather_values(ctx, n), found = gather_values(ctx, bad);
+    std::int64_t before = 0;
+    bad = -1;
+    for (std::size_t r = 0; r < rows.size() && bad < 0; before += rows[r], ++r)
+      if (found[r] >= 0) bad = before * d + found[r];
+  }
   if (bad >= 0)
     fail(ErrorKind::kRunFailed, "CCA: the {} view's row {} has a value that is not finite (column {})", view,
          bad / d, bad % d);
@@ -35,10 +44,11 @@ std::vector<double> project(std::span<const double> x, int n, int d, const std::
 }  // namespace
 
 LinearCca fit_linear_cca(Context& ctx, const double* x1, const double* x2, int n, int d1, int d2,
-                         double ridge) {
-  if (n < 2) fail(ErrorKind::kRunFailed, "CCA needs at least 2 training songs, there are {}", n);
-  check_finite(ctx, x1, n, d1, "first (music)");
-  check_finite(ctx, x2, n, d2, "second (emotion)");
+                         double ridge, int total) {
+  const int songs = total > 0 ? total : n;
+  if (songs < 2) fail(ErrorKind::kRunFailed, "CCA needs at least 2 training songs, there are {}", songs);
+  check_finite(ctx, x1, n, d1, total, "first (music)");
+  check_finite(ctx, x2, n, d2, total, "second (emotion)");
   LinearCca cca;
   cca.d1 = d1;
   cca.d2 = d2;
@@ -46,6 +56,7 @@ LinearCca fit_linear_cca(Context& ctx, const double* x1, const double* x2, int n
   Tensor<double> mean1(ctx, {d1}), mean2(ctx, {d2}), w1(ctx, {d1, cca.directions}),
       w2(ctx, {d2, cca.directions}), correlations(ctx, {cca.directions});
   linear_cca_fit(ctx, {.n = n,
+                       .total = total,
                        .d1 = d1,
                        .d2 = d2,
                        .ridge = ridge,

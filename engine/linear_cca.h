@@ -17,10 +17,11 @@ struct LinearCca {
 
 // x1 [n, d1], x2 [n, d2] row-major on ctx's device, row i of one belongs to row i of the other. Throws
 // Error(kRunFailed) for n < 2, a value that is not finite (naming view and row), or a decomposition that does not
-// converge. CUDA takes d1 = d2.
+// converge. CUDA takes d1 = d2. total > 0: the rows of all ranks, of which n are this rank's, in the order of ranks; all
+// get the same fit, or the same error.
 LinearCca fit_linear_cca(Context& ctx, const double* x1, const double* x2, int n, int d1, int d2,
-                         double ridge);
-// The same on the CPU.
+                         double ridge, int total = 0);
+// The same on the CPU, of one rank.
 LinearCca fit_linear_cca(std::span<const double> x1, std::span<const double> x2, int n, int d1, int d2,
                          double ridge);
 

@@ -112,14 +112,16 @@ HeadsOnDevice::HeadsOnDevice(Context& ctx, const HeadMatrix& heads)
               .mean = mean_.data(),
               .log_variance = log_variance_.data()} {}
 
-CcaLines fit_cca_lines(Context& ctx, const double* music, const double* emotion, int n, int d, double ridge) {
+CcaLines fit_cca_lines(Context& ctx, const double* music, const double* emotion, int n, int d, double ridge,
+                       int total) {
   CcaLines lines;
-  lines.cca = fit_linear_cca(ctx, music, emotion, n, d, d, ridge);
+  lines.cca = fit_linear_cca(ctx, music, emotion, n, d, d, ridge, total);
   const Tensor<double> m = project(ctx, music, n, d, d, lines.cca.mean1, lines.cca.w1);
   const Tensor<double> e = project(ctx, emotion, n, d, d, lines.cca.mean2, lines.cca.w2);
   Tensor<double> fitted(ctx, {5, d});
   const auto row = [&](int i) { return fitted.data() + static_cast<std::size_t>(i) * d; };
   regression_lines(ctx, {.n = n,
+                         .total = total,
                          .d = d,
                          .a = m.data(),
                          .b = e.data(),

@@ -69,8 +69,9 @@ struct CcaLines {
   std::vector<double> slope_m2e, offset_m2e;  // [d] emotion = slope * music + offset, least squares
   std::vector<double> slope_e2m, offset_e2m;  // [d] music = slope * emotion + offset
 };
-// music, emotion: training embeddings [n, d] on ctx's device. Throws as fit_linear_cca().
-CcaLines fit_cca_lines(Context& ctx, const double* music, const double* emotion, int n, int d, double ridge);
+// music, emotion: training embeddings [n, d] on ctx's device. total and what is thrown as of fit_linear_cca().
+CcaLines fit_cca_lines(Context& ctx, const double* music, const double* emotion, int n, int d, double ridge,
+                       int total = 0);
 
 // Queries and candidates made ready for kernels/rank_count.h, on ctx's device. The heads must outlive it.
 class ScoredPairs {

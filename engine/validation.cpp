@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <span>
 
+#include "core/collectives.h"
 #include "engine/step.h"
 
 namespace emer {
@@ -12,6 +13,11 @@ namespace {
 // number of ranks decides it: the same songs meet in the same products on any number of ranks, which so find the same
 // bits. 256 rows fill the products of a device.
 constexpr int kEncodedAtOnce = 256;
+
+// From so many training songs on their embeddings stay on the ranks that encoded them, and the CCA is fitted from sums
+// over ranks: at a width of 1,024 all of them would be a gigabyte of float64. Below, every rank fits to all, which gives
+// the bits of one rank.
+constexpr std::size_t kSpreadFrom = 1 << 16;
 
 int encoded_at_once(const Config& config) {
   const int most = std::min(config.train.batch_size, kEncodedAtOnce);
@@ -43,12 +49,15 @@ EvaluationResult evaluate_songs(Context& ctx, DualEncoder<float>& model, const P
                                 const std::vector<std::int64_t>& rows, const Config& config,
                                 const EvalOptions& options) {
   const int at_once = encoded_at_once(config);
+  const bool spread = ranks_of(ctx) > 1 && data.train.size() >= kSpreadFrom;
   EncodedPairs train;
   if (options.lambda > 0.0)
-    train = EncodedPairs(ctx, model, data.dataset, data.train, at_once, Heads::kEmbeddings);
+    train = EncodedPairs(ctx, model, data.dataset, data.train, at_once, Heads::kEmbeddings,
+                         spread ? Holds::kOwn : Holds::kAllRanks);
   const EncodedPairs ranked(ctx, model, data.dataset, rows, at_once, Heads::kAll);
   return evaluate_retrieval(ctx,
                             EvaluationArrays{.train_n = train.size(),
+                                             .train_total = spread ? static_cast<int>(data.train.size()) : 0,
                                              .train_music_embedding = train.music().embedding,
                                              .train_emotion_embedding = train.emotion().embedding,
                                              .music = ranked.music(),

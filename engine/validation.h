@@ -13,8 +13,8 @@
 namespace emer {
 
 // Retrieval among the given songs, the CCA fitted on data.train; all on ctx's device. Of several ranks, which are given
-// the same, each encodes some of the songs and scores some of the queries; the CCA is fitted on every rank, to the same
-// embeddings. The result is that of one rank, the same ranks of every song.
+// the same, each encodes some of the songs and scores some of the queries. The result is that of one rank, the same rank
+// of every song: below 65,536 training songs bit for bit, from there on as far as rounding in the fitted CCA lets it.
 EvaluationResult evaluate_songs(Context& ctx, DualEncoder<float>& model, const PreparedData& data,
                                 const std::vector<std::int64_t>& rows, const Config& config,
                                 const EvalOptions& options);

@@ -11,6 +11,8 @@
 // NaN:    inputs must be finite. A decomposition that does not converge is Error(kRunFailed) on the CPU, NaN in
 //         correlations, w1 and w2 on CUDA.
 // Graphs: linear_cca_fit iterates and must not be recorded.
+// Batch:  linear_cca_fit and regression_lines couple samples. Of several ranks each may give some of them, any number and
+//         any of them: column sums, then S11, S22, S12 in one call, are all-reduced, and all get the same result.
 // Errors: EMER_CHECK on sizes and null pointers.
 #pragma once
 
@@ -19,7 +21,8 @@
 namespace emer {
 
 struct LinearCcaFit {
-  int n = 0;                       // samples, >= 2
+  int n = 0;                       // samples of this rank; of all ranks >= 2
+  int total = 0;                   // samples of all ranks; 0: n are all there are, and nothing is exchanged
   int d1 = 0, d2 = 0;              // >= 1; equal on CUDA
   double ridge = 0.0;              // >= 0
   const double* x1 = nullptr;      // in   [n, d1]
@@ -45,7 +48,7 @@ void linear_cca_project(Context& ctx, const LinearCcaProject& args);
 // By column, over n rows: Pearson's correlation of a and b, and least squares b = slope_ab a + offset_ab and a =
 // slope_ba b + offset_ba. Where a or b varies by no more than 1e-12 (variance): correlation and slopes 0.
 struct RegressionLines {
-  int n = 0, d = 0;
+  int n = 0, total = 0, d = 0;    // as in LinearCcaFit; of all ranks >= 1
   const double* a = nullptr;      // in   [n, d]
   const double* b = nullptr;      // in   [n, d]
   double* correlation = nullptr;  // out  [d], overwritten, as all below

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/collectives.h"
 #include "core/parallel.h"
 #include "kernels/cpu/blas.h"
 
@@ -16,16 +17,25 @@ namespace {
 
 constexpr double kNoVariation = 1e-12;
 
-void column_means(const double* x, int n, int d, double* mean) {
+// Of the rows of all ranks where total > 0.
+void reduce(Context& ctx, int total, double* sums, std::size_t count) {
+  if (total > 0) all_reduce_sum(ctx, sums, count);
+}
+
+void column_means(Context& ctx, const double* x, int n, int total, int d, double* mean) {
+  const int rows = total > 0 ? total : n;
+  const auto width = static_cast<std::size_t>(d);
   std::fill_n(mean, d, 0.0);
   for (std::int64_t i = 0; i < n; ++i)
     for (int k = 0; k < d; ++k) mean[k] += x[i * d + k];
-  for (int k = 0; k < d; ++k) mean[k] /= n;
+  reduce(ctx, total, mean, width);
+  for (int k = 0; k < d; ++k) mean[k] /= rows;
   // What rounding left in the first sum: a constant feature must centre to zero.
-  std::vector<double> rest(d, 0.0);
+  std::vector<double> rest(width, 0.0);
   for (std::int64_t i = 0; i < n; ++i)
     for (int k = 0; k < d; ++k) rest[k] += x[i * d + k] - mean[k];
-  for (int k = 0; k < d; ++k) mean[k] += rest[k] / n;
+  reduce(ctx, total, rest.data(), width);
+  for (int k = 0; k < d; ++k) mean[k] += rest[k] / rows;
 }
 
 std::vector<double> centred(const double* x, int n, int d, const double* mean) {
@@ -35,12 +45,10 @@ std::vector<double> centred(const double* x, int n, int d, const double* mean) {
   return out;
 }
 
-// K [d, d] with K'(X'X/(n-1) + ridge I)K = I.
-std::vector<double> whitening(const std::vector<double>& x, int n, int d, double ridge) {
-  std::vector<double> s(static_cast<std::size_t>(d) * d);
-  gemm(Op::kTranspose, Op::kNone, d, d, n, 1.0 / (n - 1), x.data(), d, x.data(), d, 0.0, s.data(), d);
+// S = X'X/(rows-1) -> K [d, d] with K'(S + ridge I)K = I.
+void whiten(double* s, int d, double ridge) {
   std::vector<double> eigenvalue(d);
-  if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', d, s.data(), d, eigenvalue.data()) != 0)
+  if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', d, s, d, eigenvalue.data()) != 0)
     fail(ErrorKind::kRunFailed, "CCA: the eigendecomposition of a {} x {} covariance did not converge", d, d);
   const double largest = std::max(eigenvalue.back(), 0.0) + ridge;
   const double floor = std::max(
@@ -49,28 +57,34 @@ std::vector<double> whitening(const std::vector<double>& x, int n, int d, double
   for (int k = 0; k < d; ++k) scale[k] = 1.0 / std::sqrt(std::max(eigenvalue[k] + ridge, floor));
   for (std::int64_t i = 0; i < d; ++i)
     for (int k = 0; k < d; ++k) s[i * d + k] *= scale[k];
-  return s;
 }
 
 }  // namespace
 
-void linear_cca_fit(Context& /*ctx*/, const LinearCcaFit& a) {
+void linear_cca_fit(Context& ctx, const LinearCcaFit& a) {
   const int n = a.n, d1 = a.d1, d2 = a.d2, k = std::min(d1, d2);
-  column_means(a.x1, n, d1, a.mean1);
-  column_means(a.x2, n, d2, a.mean2);
+  column_means(ctx, a.x1, n, a.total, d1, a.mean1);
+  column_means(ctx, a.x2, n, a.total, d2, a.mean2);
   const std::vector<double> c1 = centred(a.x1, n, d1, a.mean1);
   const std::vector<double> c2 = centred(a.x2, n, d2, a.mean2);
-  std::vector<double> k1, k2;
+  const std::size_t product = static_cast<std::size_t>(d1) * d2, square1 = static_cast<std::size_t>(d1) * d1,
+                    square2 = static_cast<std::size_t>(d2) * d2;
+  // S11, S22 and S12, which travel together.
+  std::vector<double> moments(square1 + square2 + product), half(product), t(product);
+  double *k1 = moments.data(), *k2 = k1 + square1, *s12 = k2 + square2;
+  const double share = 1.0 / ((a.total > 0 ? a.total : n) - 1);
   parallel_for(2, 1, [&](std::int64_t view, std::int64_t) {
-    (view == 0 ? k1 : k2) = view == 0 ? whitening(c1, n, d1, a.ridge) : whitening(c2, n, d2, a.ridge);
+    const int d = view == 0 ? d1 : d2;
+    const double* c = view == 0 ? c1.data() : c2.data();
+    gemm(Op::kTranspose, Op::kNone, d, d, n, share, c, d, c, d, 0.0, view == 0 ? k1 : k2, d);
   });
-
-  const std::size_t product = static_cast<std::size_t>(d1) * d2;
-  std::vector<double> s12(product), half(product), t(product);
-  gemm(Op::kTranspose, Op::kNone, d1, d2, n, 1.0 / (n - 1), c1.data(), d1, c2.data(), d2, 0.0, s12.data(),
-       d2);
-  gemm(Op::kTranspose, Op::kNone, d1, d2, d1, 1.0, k1.data(), d1, s12.data(), d2, 0.0, half.data(), d2);
-  gemm(Op::kNone, Op::kNone, d1, d2, d2, 1.0, half.data(), d2, k2.data(), d2, 0.0, t.data(), d2);
+  gemm(Op::kTranspose, Op::kNone, d1, d2, n, share, c1.data(), d1, c2.data(), d2, 0.0, s12, d2);
+  reduce(ctx, a.total, moments.data(), moments.size());
+  parallel_for(2, 1, [&](std::int64_t view, std::int64_t) {
+    view == 0 ? whiten(k1, d1, a.ridge) : whiten(k2, d2, a.ridge);
+  });
+  gemm(Op::kTranspose, Op::kNone, d1, d2, d1, 1.0, k1, d1, s12, d2, 0.0, half.data(), d2);
+  gemm(Op::kNone, Op::kNone, d1, d2, d2, 1.0, half.data(), d2, k2, d2, 0.0, t.data(), d2);
 
   std::vector<double> u(static_cast<std::size_t>(d1) * k), vt(static_cast<std::size_t>(k) * d2);
   // Inside a parallel region OpenBLAS stays on one thread: the decomposition's thousands of small threaded
@@ -81,8 +95,8 @@ void linear_cca_fit(Context& /*ctx*/, const LinearCcaFit& a) {
       fail(ErrorKind::kRunFailed,
            "CCA: the singular value decomposition of a {} x {} matrix did not converge", d1, d2);
   });
-  gemm(Op::kNone, Op::kNone, d1, k, d1, 1.0, k1.data(), d1, u.data(), k, 0.0, a.w1, k);
-  gemm(Op::kNone, Op::kTranspose, d2, k, d2, 1.0, k2.data(), d2, vt.data(), d2, 0.0, a.w2, k);
+  gemm(Op::kNone, Op::kNone, d1, k, d1, 1.0, k1, d1, u.data(), k, 0.0, a.w1, k);
+  gemm(Op::kNone, Op::kTranspose, d2, k, d2, 1.0, k2, d2, vt.data(), d2, 0.0, a.w2, k);
 }
 
 void linear_cca_project(Context& /*ctx*/, const LinearCcaProject& a) {
@@ -91,21 +105,26 @@ void linear_cca_project(Context& /*ctx*/, const LinearCcaProject& a) {
        a.directions);
 }
 
-void regression_lines(Context& /*ctx*/, const RegressionLines& args) {
-  const int n = args.n, d = args.d;
-  const std::size_t count = static_cast<std::size_t>(n) * d;
-  std::vector<double> mean_a(d, 0.0), mean_b(d, 0.0), aa(d, 0.0), bb(d, 0.0), ab(d, 0.0);
+void regression_lines(Context& ctx, const RegressionLines& args) {
+  const int n = args.total > 0 ? args.total : args.n, d = args.d;
+  const auto width = static_cast<std::size_t>(d);
+  const std::size_t count = static_cast<std::size_t>(args.n) * width;
+  std::vector<double> means(2 * width, 0.0), squares(3 * width, 0.0);
+  double *mean_a = means.data(), *mean_b = mean_a + width;
+  double *aa = squares.data(), *bb = aa + width, *ab = bb + width;
   for (std::size_t i = 0; i < count; ++i) {
-    mean_a[i % d] += args.a[i] / n;
-    mean_b[i % d] += args.b[i] / n;
+    mean_a[i % width] += args.a[i] / n;
+    mean_b[i % width] += args.b[i] / n;
   }
+  reduce(ctx, args.total, means.data(), means.size());
   for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t k = i % d;
+    const std::size_t k = i % width;
     const double a = args.a[i] - mean_a[k], b = args.b[i] - mean_b[k];
     aa[k] += a * a / n;
     bb[k] += b * b / n;
     ab[k] += a * b / n;
   }
+  reduce(ctx, args.total, squares.data(), squares.size());
   for (int k = 0; k < d; ++k) {
     const bool varies = aa[k] > kNoVariation && bb[k] > kNoVariation;
     args.correlation[k] = varies ? ab[k] / std::sqrt(aa[k] * bb[k]) : 0.0;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cfloat>
 
+#include "core/collectives.h"
 #include "core/cuda/launch.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/solver.h"
@@ -50,33 +51,50 @@ __global__ void column_partials(int n, int d, int rows, ColumnTerm term, double*
   partial[std::int64_t{blockIdx.y} * d + column] = sum;
 }
 
-// One thread per column: result (+)= sum of the partials / n, in order.
-__global__ void finish_columns(int n, int d, int chunks, const double* partial, bool add, double* result) {
+// One thread per column: result = sum of the partials / n, in order, + base where there is one, which may be result.
+__global__ void finish_columns(int n, int d, int chunks, const double* partial, const double* base,
+                               double* result) {
   const int column = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (column >= d) return;
   double sum = 0.0;
   for (int chunk = 0; chunk < chunks; ++chunk) sum += partial[std::int64_t{chunk} * d + column];
-  result[column] = sum / n + (add ? result[column] : 0.0);
+  result[column] = sum / n + (base != nullptr ? base[column] : 0.0);
 }
 
-// result[d] = mean over the n rows of the term, added to it where `add`.
-void column_mean(Context& ctx, int n, int d, const ColumnTerm& term, bool add, double* result) {
+// Samples of this rank and, where they are exchanged, of all ranks.
+struct Samples {
+  int n = 0, total = 0;
+  int all() const { return total > 0 ? total : n; }
+};
+
+// result[d] = mean over the rows of the term, + base[d] where there is one, which may be result.
+void column_mean(Context& ctx, const Samples& samples, int d, const ColumnTerm& term, const double* base,
+                 double* result) {
   const ArenaScope scope(ctx);
-  const int rows = std::max(kRows * kRows, (n + kChunks - 1) / kChunks), chunks = (n + rows - 1) / rows;
-  double* partial = ctx.scratch<double>(static_cast<std::size_t>(chunks) * static_cast<std::size_t>(d));
+  const int n = samples.n, rows = std::max(kRows * kRows, (n + kChunks - 1) / kChunks),
+            chunks = std::max(1, (n + rows - 1) / rows);
+  const bool exchange = samples.total > 0 && ranks_of(ctx) > 1;
+  const auto width = static_cast<std::size_t>(d);
+  double* partial = ctx.scratch<double>(static_cast<std::size_t>(chunks) * width);
+  // Base counts once; the term may read it where result is written.
+  double* share = exchange ? ctx.scratch<double>(width) : result;
+  if (exchange && rank_of(ctx) != 0) base = nullptr;
   launch(ctx,
          {.name = "column_partials",
           .grid = {blocks_for(d, kColumns), static_cast<unsigned>(chunks)},
           .block = kColumns * kRows},
          column_partials, n, d, rows, term, partial);
   launch(ctx, {.name = "finish_columns", .grid = blocks_for(d), .block = kElementwiseBlock}, finish_columns,
-         n, d, chunks, partial, add, result);
+         samples.all(), d, chunks, partial, base, share);
+  if (!exchange) return;
+  all_reduce_sum(ctx, share, width);
+  copy_on_device(ctx, result, share, width * sizeof(double));
 }
 
 // Means; the second pass takes what rounding left in the first: a constant feature must centre to zero.
-void column_means(Context& ctx, int n, int d, const double* x, double* mean) {
-  column_mean(ctx, n, d, {.x = x}, false, mean);
-  column_mean(ctx, n, d, {.x = x, .mean_x = mean}, true, mean);
+void column_means(Context& ctx, const Samples& samples, int d, const double* x, double* mean) {
+  column_mean(ctx, samples, d, {.x = x}, nullptr, mean);
+  column_mean(ctx, samples, d, {.x = x, .mean_x = mean}, mean, mean);
 }
 
 // One thread per element, in strides.
@@ -180,12 +198,14 @@ void linear_cca_fit(Context& ctx, const LinearCcaFit& a) {
   const ArenaScope scope(ctx);
   const int n = a.n, d = a.d1;
   const std::size_t cells = static_cast<std::size_t>(d) * static_cast<std::size_t>(d);
-  column_means(ctx, n, d, a.x1, a.mean1);
-  column_means(ctx, n, d, a.x2, a.mean2);
+  const Samples samples{n, a.total};
+  column_means(ctx, samples, d, a.x1, a.mean1);
+  column_means(ctx, samples, d, a.x2, a.mean2);
   const std::size_t part = static_cast<std::size_t>(std::min(n, kRowsAtATime)) * static_cast<std::size_t>(d);
   double *c1 = ctx.scratch<double>(part), *c2 = ctx.scratch<double>(part);
-  double *k1 = ctx.scratch<double>(cells), *k2 = ctx.scratch<double>(cells),  // covariances, then K1' and K2'
-                                               *s12 = ctx.scratch<double>(cells);
+  // Covariances, which travel together, then K1' and K2'.
+  double *k1 = ctx.scratch<double>(3 * cells), *k2 = k1 + cells, *s12 = k2 + cells;
+  if (n == 0) fill_zero(ctx, k1, 3 * cells * sizeof(double));
   in_parts(n, [&](int first, int rows) {
     const std::int64_t at = std::int64_t{first} * d;
     centre(ctx, rows, d, a.x1 + at, a.mean1, c1);
@@ -195,7 +215,7 @@ void linear_cca_fit(Context& ctx, const LinearCcaFit& a) {
                      .m = d,
                      .n = d,
                      .k = rows,
-                     .alpha = 1.0 / (n - 1),
+                     .alpha = 1.0 / (samples.all() - 1),
                      .a = left,
                      .b = right,
                      .beta = first == 0 ? 0.0 : 1.0,
@@ -205,6 +225,7 @@ void linear_cca_fit(Context& ctx, const LinearCcaFit& a) {
     add(c2, c2, k2);
     add(c1, c2, s12);
   });
+  if (a.total > 0) all_reduce_sum(ctx, k1, 3 * cells);
   whiten(ctx, d, a.ridge, k1);
   whiten(ctx, d, a.ridge, k2);
 
@@ -238,7 +259,9 @@ void regression_lines(Context& ctx, const RegressionLines& r) {
   const ArenaScope scope(ctx);
   const auto row = [&] { return ctx.scratch<double>(static_cast<std::size_t>(r.d)); };
   double *mean_a = row(), *mean_b = row(), *aa = row(), *bb = row(), *ab = row();
-  const auto mean = [&](const ColumnTerm& term, double* to) { column_mean(ctx, r.n, r.d, term, false, to); };
+  const auto mean = [&](const ColumnTerm& term, double* to) {
+    column_mean(ctx, {r.n, r.total}, r.d, term, nullptr, to);
+  };
   mean({.x = r.a}, mean_a);
   mean({.x = r.b}, mean_b);
   mean({.x = r.a, .mean_x = mean_a, .y = r.a, .mean_y = mean_a}, aa);

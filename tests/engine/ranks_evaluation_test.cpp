@@ -2,9 +2,8 @@
 // numbers, travels, so that results have the same bits.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/one_thread.h"
 #include "tests/support/ranks.h"
+#include "tests/support/refusal.h"
 
 namespace emer {
 namespace {
@@ -67,6 +67,43 @@ TEST(RanksEvaluation, EveryRankFindsWhatOneFinds) {
           expect_same(evaluate_retrieval(ctx, in, o), want);
         });
     }
+}
+
+// Training pairs that stay where they are, 17 on rank 0 and the rest on the last. Sums in another order: a hundred
+// roundings, condition numbers near 10 and gaps between correlations of a few hundredths.
+TEST(RanksEvaluation, CcaIsFittedFromPartsOfTheTrainingPairs) {
+  const test::OneThread quiet;
+  const int d = 5, train = 90;
+  const EvaluationInputs in = test::related_pairs(train, 60, d, 77);
+  EvalOptions o;
+  o.bootstrap = 0;
+  o.lambda = 1.0;
+  Context alone;
+  const EvaluationResult want = evaluate_retrieval(alone, in, o);
+  const auto on_parts = [&](Context& ctx, const EvaluationInputs& from) {
+    const int first = rank_of(ctx) == 0 ? 0 : 17;
+    const int n = rank_of(ctx) == 0 ? 17 : rank_of(ctx) == ranks_of(ctx) - 1 ? train - 17 : 0;
+    return evaluate_retrieval(
+        ctx,
+        EvaluationArrays{.train_n = n,
+                         .train_total = train,
+                         .train_music_embedding = from.train_music_embedding.data() + first * d,
+                         .train_emotion_embedding = from.train_emotion_embedding.data() + first * d,
+                         .music = HeadsOnDevice(ctx, from.music).arrays(),
+                         .emotion = HeadsOnDevice(ctx, from.emotion).arrays()},
+        o);
+  };
+  EvaluationInputs spoilt = in;
+  spoilt.train_emotion_embedding[40 * d + 2] = NAN;
+  for (const int ranks : {2, 3, 8})
+    test::on_ranks(ranks, [&](Context& ctx) {
+      const EvaluationResult got = on_parts(ctx, in);
+      EXPECT_EQ(got.m2e.ranks, want.m2e.ranks);
+      EXPECT_EQ(got.e2m.ranks, want.e2m.ranks);
+      EXPECT_TRUE(test::near_relative(got.canonical_correlations, want.canonical_correlations, 1e-12));
+      EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed, {"second (emotion) view's row 40", "column 2"},
+                                [&] { on_parts(ctx, spoilt); }));
+    });
 }
 
 // The score that is not a number is that of the last query, so of one rank: all ranks say so, as one does.
@@ -143,7 +180,24 @@ TEST(RanksEvaluation, HeadsAreThoseOfOneRank) {
     test::on_ranks(1, [&](Context& ctx) { want = heads_of(ctx, batch); });
     for (const double v : want) ASSERT_TRUE(std::isfinite(v));
     for (const int ranks : kWorlds)
-      test::on_ranks(ranks, [&](Context& ctx) { EXPECT_EQ(heads_of(ctx, batch), want); });
+      test::on_ranks(ranks, [&](Context& ctx) {
+        EXPECT_EQ(heads_of(ctx, batch), want);
+        DualEncoder<float> model(ctx, config, input_shape(data.dataset));
+        model.initialise(ctx, 5);
+        const EncodedPairs own(ctx, model, data.dataset, data.train, batch, Heads::kEmbeddings, Holds::kOwn);
+        const std::vector<std::int64_t> counts = gather_values(ctx, own.size());
+        std::size_t before = 0, all = 0;
+        for (std::size_t r = 0; r < counts.size(); ++r) {
+          if (r < static_cast<std::size_t>(rank_of(ctx))) before += static_cast<std::size_t>(counts[r]);
+          all += static_cast<std::size_t>(counts[r]);
+        }
+        EXPECT_EQ(all, data.train.size());
+        const auto width = static_cast<std::size_t>(own.music().d);
+        const std::vector<double> mine(own.music().embedding,
+                                       own.music().embedding + own.size() * own.music().d);
+        EXPECT_TRUE(
+            std::equal(mine.begin(), mine.end(), want.begin() + static_cast<std::ptrdiff_t>(before * width)));
+      });
   }
 }
 

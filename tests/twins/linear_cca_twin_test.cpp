@@ -4,12 +4,15 @@
 #include <cmath>
 #include <limits>
 
+#include "core/collectives.h"
 #include "engine/linear_cca.h"
 #include "engine/scoring.h"
 #include "kernels/first_not_finite.h"
 #include "kernels/linear_cca.h"
 #include "tests/support/compare.h"
 #include "tests/support/device_run.h"
+#include "tests/support/one_thread.h"
+#include "tests/support/ranks.h"
 #include "tests/support/refusal.h"
 #include "tests/support/values.h"
 
@@ -75,6 +78,36 @@ TEST_F(LinearCcaTwin, ManySamplesComeInParts) {
                            .w = w.data(),
                            .out = projected.data()});
   EXPECT_TRUE(test::near_relative(projected.read(), project_first(want, v.x1, v.n), 1e-13));
+}
+
+// Of three ranks that share the device, one has no samples: the means, which centre a constant feature to zero, the fit
+// and the lines of one rank, up to the order of sums.
+TEST_F(LinearCcaTwin, SeveralRanksFitFromTheirParts) {
+  const test::OneThread quiet;
+  const int n = 90, d = 5, first_part = 37;
+  Views v = related(n, d, 71);
+  for (int i = 0; i < n; ++i) v.x1[i * d + 2] = 0.1;
+  const auto lines_of = [&](Context& ctx, int begin, int end, int total) {
+    const auto part = [&](const std::vector<double>& x) {
+      return std::vector<double>(x.begin() + begin * d, x.begin() + end * d);
+    };
+    const std::vector<double> x1 = part(v.x1), x2 = part(v.x2);
+    const OnDevice one(ctx, x1), two(ctx, x2);
+    return fit_cca_lines(ctx, one.data(), two.data(), end - begin, d, 1e-3, total);
+  };
+  Context alone(DeviceKind::kCuda);
+  const CcaLines want = lines_of(alone, 0, n, 0);
+  test::on_ranks(
+      3,
+      [&](Context& ctx) {
+        const int rank = rank_of(ctx);
+        const CcaLines got = lines_of(ctx, rank == 0 ? 0 : first_part, rank == 2 ? n : first_part, n);
+        EXPECT_TRUE(test::near_relative(got.cca.correlations, want.cca.correlations, 1e-12));
+        EXPECT_TRUE(test::near_relative(got.cca.mean1, want.cca.mean1, 1e-14));
+        EXPECT_EQ(got.cca.mean1[2], 0.1);
+        EXPECT_TRUE(test::near_relative(got.correlation, want.correlation, 1e-11));
+      },
+      DeviceKind::kCuda);
 }
 
 TEST_F(LinearCcaTwin, FewSamplesAndConstantFeaturesStayFinite) {
