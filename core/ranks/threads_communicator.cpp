@@ -20,6 +20,9 @@ constexpr std::size_t kWholeSum = 4096;
 // Elements summed at a time, so that the sum stays in the nearest cache while the ranks' arrays go by.
 constexpr std::size_t kSumBlock = 2048;
 
+// Seconds; more does not fit into the clock's nanoseconds.
+constexpr double kLongest = 1e9;
+
 // What the ranks of one world share. Every call is two meetings: all have entered it and their arguments are known;
 // all have read what they need of the others' arrays. Only the first can fail, so a rank that gives up never frees an
 // array that another one reads.
@@ -28,7 +31,7 @@ class World {
   World(int ranks, double timeout)
       : slices(static_cast<std::size_t>(ranks)),
         ranks_(ranks),
-        timeout_(timeout),
+        timeout_(std::min(timeout, kLongest)),
         calls_(static_cast<std::size_t>(ranks)) {}
 
   int ranks() const { return ranks_; }
