@@ -477,14 +477,24 @@ TrainResult Run::train() {
 }  // namespace
 
 TrainResult train(const TrainRequest& request) {
+  Communicator& communicator = *request.communicator;
+  // All ranks stop together, each knowing why. What was started may still read the run's arrays.
+  const auto leave = [&](const char* why) {
+    communicator.abort(why);
+    try {
+      if (!communicator.on_device()) communicator.wait(nullptr);
+    } catch (const Error&) {  // as it should be after an abort
+    }
+  };
+  std::optional<Run> run;
   try {
-    return Run(request).train();
+    run.emplace(request);
+    return run->train();
   } catch (const Error& error) {
-    // All ranks stop together, each knowing why.
-    if (error.kind() != ErrorKind::kStopped) request.communicator->abort(error.what());
+    if (error.kind() != ErrorKind::kStopped) leave(error.what());
     throw;
   } catch (const std::exception& error) {
-    request.communicator->abort(error.what());
+    leave(error.what());
     throw;
   }
 }
