@@ -12,6 +12,13 @@ std::size_t cells(std::int64_t rows, int d) {
   return static_cast<std::size_t>(rows) * static_cast<std::size_t>(d);
 }
 
+// Rows begin .. end - 1, which no rank has: they travel with the others and are never read, but memory that was never
+// written may hold anything, and checkers of memory say so.
+template <class Real>
+void clear(Context& ctx, Real* array, std::int64_t begin, std::int64_t end, int d) {
+  if (begin < end) fill_zero(ctx, array + cells(begin, d), cells(end - begin, d) * sizeof(Real));
+}
+
 }  // namespace
 
 std::vector<KlColumns> kl_columns(const Shard& own, int ranks, int rank, int pieces) {
@@ -39,12 +46,13 @@ KlArrays<Real> take_columns(Context& ctx, const KlColumns& columns, int d) {
 template <class Real>
 void start_gather(Context& ctx, const KlArrays<const Real>& own, const KlColumns& columns, int d,
                   const KlArrays<Real>& all) {
+  const std::int64_t rows = columns.own_end - columns.own_begin;
   const std::size_t share = cells(columns.count, d);
   for (std::size_t a = 0; a < all.size(); ++a) {
     Real* const place = all[a] + share * static_cast<std::size_t>(rank_of(ctx));
-    if (columns.own_begin < columns.own_end)
-      copy_on_device(ctx, place, own[a] + cells(columns.own_begin, d),
-                     cells(columns.own_end - columns.own_begin, d) * sizeof(Real));
+    if (rows > 0)
+      copy_on_device(ctx, place, own[a] + cells(columns.own_begin, d), cells(rows, d) * sizeof(Real));
+    clear(ctx, place, rows, columns.count, d);
     start_all_gather(ctx, place, all[a], share);
   }
 }
@@ -52,8 +60,10 @@ void start_gather(Context& ctx, const KlArrays<const Real>& own, const KlColumns
 template <class Real>
 void start_send_home(Context& ctx, const KlArrays<Real>& all, const KlColumns& columns, int d,
                      const KlArrays<Real>& home) {
-  for (std::size_t a = 0; a < all.size(); ++a)
+  for (std::size_t a = 0; a < all.size(); ++a) {
+    clear(ctx, all[a], columns.n, columns.count * ranks_of(ctx), d);
     start_reduce_scatter_sum(ctx, all[a], home[a] + cells(columns.first, d), cells(columns.count, d));
+  }
 }
 
 #define EMER_KL_COLUMNS(T)                                                                                   \
