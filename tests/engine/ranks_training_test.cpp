@@ -9,6 +9,7 @@
 #include "engine/batches.h"
 #include "engine/trainer.h"
 #include "tests/engine/step_models.h"
+#include "tests/engine/trajectory.h"
 #include "tests/support/one_thread.h"
 #include "tests/support/ranks.h"
 #include "tests/support/refusal.h"
@@ -18,66 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr int kWorlds[] = {2, 3, 4, 8};
-constexpr double kRate = 1e-3;  // what a step of Adam moves a weight by, about
-
-struct Trajectory {
-  std::vector<double> losses;
-  std::map<std::string, std::vector<double>> weights;
-};
-
-// The engine's optimiser is float; this is Adam (Kingma & Ba 2015, algorithm 1) in double, so that what a hundred steps
-// gather is the steps' own difference.
-Trajectory hundred_steps(Context& ctx, const test::StepModel& m) {
-  DualEncoder<double> model(ctx, m.config, input_shape(m.data.dataset));
-  model.initialise(ctx, 11);
-  const ParameterList<double> parameters = model.parameters();
-  std::vector<std::vector<double>> first(parameters.size()), second(parameters.size());
-  TrainingStep<double> step(m.config.loss, 0, m.config.train.chunk_size);
-  // 40 songs in batches of 9: four of 9 and one of 4.
-  Batches batches = Batches::shuffled(m.data.dataset.size(), 9, 7);
-  Trajectory trajectory;
-  for (int t = 1; t <= 100; ++t) {
-    const std::int64_t index = (t - 1) % batches.per_epoch(), epoch = 1 + (t - 1) / batches.per_epoch();
-    const std::vector<std::int64_t> rows = batches.batch(epoch, index);
-    const DropoutKey key{.training = true, .seed = 3, .step = static_cast<std::uint64_t>(t)};
-    trajectory.losses.push_back(step.forward_backward(ctx, model, m.data.dataset, rows, key).loss);
-    test::sum_over_ranks(ctx, parameters);
-    for (std::size_t k = 0; k < parameters.size(); ++k) {
-      std::vector<double> x = parameters[k]->value.to_host(ctx);
-      const std::vector<double> g = parameters[k]->gradient.to_host(ctx);
-      first[k].resize(x.size());
-      second[k].resize(x.size());
-      for (std::size_t i = 0; i < x.size(); ++i) {
-        first[k][i] += 0.1 * (g[i] - first[k][i]);
-        second[k][i] += 0.001 * (g[i] * g[i] - second[k][i]);
-        const double mean = first[k][i] / (1 - std::pow(0.9, t)),
-                     square = second[k][i] / (1 - std::pow(0.999, t));
-        x[i] -= kRate * mean / (std::sqrt(square) + 1e-8);
-      }
-      parameters[k]->value.from_host(ctx, x);
-    }
-  }
-  for (const Parameter<double>* p : parameters) trajectory.weights[p->name] = p->value.to_host(ctx);
-  return trajectory;
-}
-
-// Relative to an array's largest entry. A bias that feature centring takes off again starts at zero, has no gradient, and
-// is moved by rounding alone, far less than a step of Adam moves anything else: it must stay there.
-double worst_difference(const Trajectory& a, const Trajectory& b) {
-  double worst = 0;
-  for (std::size_t t = 0; t < a.losses.size(); ++t)
-    worst = std::max(worst, std::abs(a.losses[t] - b.losses[t]) / std::abs(b.losses[t]));
-  for (const auto& [name, want] : b.weights) {
-    const std::vector<double>& got = a.weights.at(name);
-    if (constexpr double still = 1e-3 * kRate; test::largest(want) < still) {
-      if (!(test::largest(got) < still)) return INFINITY;
-      continue;
-    }
-    for (std::size_t i = 0; i < want.size(); ++i)
-      worst = std::max(worst, std::abs(got[i] - want[i]) / test::largest(want));
-  }
-  return worst;
-}
 
 using Form = std::vector<std::string>;
 class RanksTrajectory : public ::testing::TestWithParam<Form> {};
@@ -85,12 +26,14 @@ class RanksTrajectory : public ::testing::TestWithParam<Form> {};
 TEST_P(RanksTrajectory, AHundredStepsAreThoseOfOneRank) {
   const test::OneThread one;
   const test::StepModel m("vector", GetParam());
+  // 40 songs in batches of 9: four of 9 and one of 4.
+  const auto follow = [&](Context& ctx) { return test::follow(ctx, m.config, m.data, 9, 100); };
   Context alone;
-  const Trajectory want = hundred_steps(alone, m);
+  const test::Trajectory want = follow(alone);
   for (const int ranks : kWorlds)
     test::on_ranks(ranks, [&](Context& ctx) {
       // 1e-14 or so a step, which Adam passes on undamped.
-      EXPECT_LE(worst_difference(hundred_steps(ctx, m), want), 1e-9) << ranks;
+      EXPECT_LE(test::worst_difference(follow(ctx), want), 1e-9) << ranks;
     });
 }
 
