@@ -1,5 +1,5 @@
-// core/crc32c.h - the checksum of TFRecord files: CRC-32C (Castagnoli, polynomial 0x1EDC6F41, reflected), RFC
-// 3720.
+// core/crc32c.h - the checksum of TFRecord files and of checkpoints: CRC-32C (Castagnoli, polynomial 0x1EDC6F41,
+// reflected), RFC 3720.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 
 namespace emer {
 
-std::uint32_t crc32c(std::string_view bytes);
+// Of `before` and `bytes` one behind the other, where `so_far` is the checksum of `before`.
+std::uint32_t crc32c(std::string_view bytes, std::uint32_t so_far = 0);
 
 }  // namespace emer

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <streambuf>
 #include <system_error>
+#include <vector>
 
 #include "core/check.h"
 
@@ -117,6 +118,12 @@ bool flush_to_disk(int fd) {
   return ::fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
 }
 
+// Returns 0 or errno.
+int flush_entries(const std::string& folder) {
+  const Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return directory.get() >= 0 && flush_to_disk(directory.get()) ? 0 : errno;
+}
+
 }  // namespace
 
 std::string read_file(const std::string& path, std::size_t limit) {
@@ -201,9 +208,8 @@ void write_file_atomically(const std::string& path, const std::function<void(std
   if (::rename(temporary.c_str(), path.c_str()) != 0) cannot_write(path, reason(errno));
   leftover.keep();
 
-  Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() < 0 || !flush_to_disk(directory.get()))
-    cannot_write(path, fmt::format("its folder could not be flushed to disk: {}", reason(errno)));
+  if (const int error = flush_entries(folder); error != 0)
+    cannot_write(path, fmt::format("its folder could not be flushed to disk: {}", reason(error)));
 }
 
 void remove_stale_temporaries(const std::string& folder) {
@@ -219,12 +225,39 @@ void remove_stale_temporaries(const std::string& folder) {
 }
 
 void make_folders(const std::string& path) {
+  namespace fs = std::filesystem;
   std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (!error && !std::filesystem::is_directory(path, error))
-    error = std::make_error_code(std::errc::not_a_directory);
+  std::vector<fs::path> fresh;
+  for (fs::path at = path; !at.empty() && !fs::exists(at, error); at = at.parent_path()) fresh.push_back(at);
+  error.clear();
+  fs::create_directories(path, error);
+  if (!error && !fs::is_directory(path, error)) error = std::make_error_code(std::errc::not_a_directory);
   if (error)
     fail(ErrorKind::kRunFailed, "cannot make the folder {}: {}", path.empty() ? "''" : path, error.message());
+  for (const fs::path& made : fresh) {
+    const std::string parent = made.parent_path().string();
+    const int status = flush_entries(parent.empty() ? "." : parent);
+    if (status != 0 && status != EACCES)  // a folder that may be written and not listed
+      fail(ErrorKind::kRunFailed, "cannot make the folder {}: it could not be flushed to disk: {}", path,
+           reason(status));
+  }
+}
+
+void remove_folder(const std::string& path) {
+  std::error_code status;
+  std::filesystem::remove_all(path, status);
+  if (status) fail(ErrorKind::kRunFailed, "cannot remove {}: {}", path, status.message());
+}
+
+void move_folder(const std::string& from, const std::string& to) {
+  std::error_code status;
+  std::filesystem::rename(from, to, status);
+  if (status) fail(ErrorKind::kRunFailed, "cannot rename {} to {}: {}", from, to, status.message());
+}
+
+void flush_folder(const std::string& path) {
+  if (const int error = flush_entries(path); error != 0)
+    fail(ErrorKind::kRunFailed, "cannot flush the folder {} to disk: {}", path, reason(error));
 }
 
 }  // namespace emer

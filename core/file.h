@@ -23,7 +23,10 @@ void write_file_atomically(const std::string& path, const std::function<void(std
 // stay.
 void remove_stale_temporaries(const std::string& folder);
 
-// Creates the folder and its parents. Throws Error(kRunFailed).
-void make_folders(const std::string& path);
+// Each throws Error(kRunFailed) naming the path and the system's reason.
+void make_folders(const std::string& path);   // with its parents; what is new survives a loss of power
+void remove_folder(const std::string& path);  // with all it holds; none there is no failure
+void move_folder(const std::string& from, const std::string& to);
+void flush_folder(const std::string& path);  // what was made, renamed and removed in it reaches the disk
 
 }  // namespace emer

@@ -1,8 +1,5 @@
 #include "engine/checkpoint.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <system_error>
@@ -13,6 +10,7 @@
 #include "core/file.h"
 #include "core/safetensors.h"
 #include "engine/agreement.h"
+#include "engine/checkpoint_files.h"
 
 namespace emer {
 namespace {
@@ -20,26 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kFormat = "emer-checkpoint-1";
-
-void move_folder(const std::string& from, const std::string& to) {
-  std::error_code status;
-  fs::rename(from, to, status);
-  if (status) fail(ErrorKind::kRunFailed, "cannot rename {} to {}: {}", from, to, status.message());
-}
-
-void remove_folder(const std::string& path) {
-  std::error_code status;
-  fs::remove_all(path, status);
-  if (status) fail(ErrorKind::kRunFailed, "cannot remove {}: {}", path, status.message());
-}
-
-// Renames inside a folder reach the disk with the folder's own entry.
-void flush_folder(const std::string& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_DIRECTORY);
-  if (descriptor < 0) return;
-  fsync(descriptor);
-  close(descriptor);
-}
 
 nlohmann::json state_json(const CheckpointContents& c) {
   nlohmann::json best = nullptr;
@@ -89,7 +67,7 @@ void write_rest(const std::string& folder, const CheckpointContents& c) {
   }
   write_file_atomically(folder + "/config.yaml", dump(c.config));
   save_split(c.data.split, folder + "/split.json");
-  write_file_atomically(folder + "/state.json", state_json(c).dump(2) + "\n");
+  write_state(folder, state_json(c));
 }
 
 // Each part is done on all ranks before the next begins, or has failed on all.
@@ -125,13 +103,8 @@ void save_checkpoint(Context& ctx, const std::string& folder, const std::string&
   together(ctx, [&] {
     if (!first) return;
     // Finish what an interruption left, so that clearing the way below cannot remove the only complete copy.
-    if (!is_complete_checkpoint(path)) {
-      const std::string left = find_complete(folder, name);
-      if (!left.empty()) {
-        remove_folder(path);
-        move_folder(left, path);
-      }
-    }
+    if (!is_complete_checkpoint(path))
+      if (const std::string left = find_complete(folder, name); !left.empty()) settle(left);
     remove_folder(fresh);
     remove_folder(old);
     make_folders(fresh);
@@ -147,6 +120,7 @@ void save_checkpoint(Context& ctx, const std::string& folder, const std::string&
 
   together(ctx, [&] {
     if (!first) return;
+    flush_folder(folder);  // the new one is on the disk before the old one loses its name
     if (fs::exists(path)) move_folder(path, old);
     move_folder(fresh, path);
     flush_folder(folder);
@@ -169,9 +143,8 @@ std::string find_complete(const std::string& folder, const std::string& name) {
 
 TrainingState load_state(const std::string& checkpoint) {
   const std::string path = checkpoint + "/state.json";
-  const std::string text = read_file(path, std::size_t{1} << 20);
+  const nlohmann::json json = read_state(checkpoint);
   try {
-    const nlohmann::json json = nlohmann::json::parse(text);
     const std::string format = json.at("format").get<std::string>();
     if (format != kFormat) fail_input("{}: format is '{}'; this version reads {}", path, format, kFormat);
     TrainingState state;

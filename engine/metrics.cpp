@@ -1,6 +1,7 @@
 #include "engine/metrics.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -58,6 +59,22 @@ void MetricsLog::write_line(const std::string& line) {
   const std::string text = line + "\n";
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0)
     fail(ErrorKind::kRunFailed, "cannot write {}: {}", path_, std::strerror(errno));
+}
+
+void MetricsLog::flush_to_disk() {
+  events_.flush();
+  if (fsync(fileno(file_)) != 0 && errno != EINVAL && errno != ENOTSUP)
+    fail(ErrorKind::kRunFailed, "cannot write {}: {}", path_, std::strerror(errno));
+}
+
+void MetricsLog::require_in_place() const {
+  struct stat opened = {}, named = {};
+  if (fstat(fileno(file_), &opened) != 0 || stat(path_.c_str(), &named) != 0 ||
+      opened.st_ino != named.st_ino || opened.st_dev != named.st_dev)
+    fail(ErrorKind::kRunFailed,
+         "{} was removed or replaced while the run went on; the checkpoint is saved, the metrics up to here "
+         "are lost",
+         path_);
 }
 
 void MetricsLog::write_step(const StepMetrics& m) {

@@ -32,6 +32,11 @@ class MetricsLog {
 
   void write_step(const StepMetrics& metrics);
   void write_validation(std::int64_t step, std::int64_t epoch, const ValidationResult& result);
+  // Before a checkpoint is written: a run that goes on from it repeats none of the lines up to here, so they must not
+  // be lost with the power.
+  void flush_to_disk();
+  // Error(kRunFailed) where the file was removed under the run: what is written would be lost unnoticed.
+  void require_in_place() const;
 
  private:
   void write_line(const std::string& line);

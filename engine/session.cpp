@@ -8,6 +8,7 @@
 #include "core/parallel.h"
 #include "data/split.h"
 #include "engine/checkpoint.h"
+#include "engine/checkpoint_files.h"
 
 namespace emer {
 namespace {
@@ -66,9 +67,11 @@ Session open_session(const std::string& checkpoint_or_run, const std::vector<std
   session.model =
       std::make_unique<DualEncoder<float>>(ctx, session.config, input_shape(session.data.dataset));
   const std::string average = session.checkpoint + "/ema.safetensors";
-  load_weights(ctx, session.model->parameters(),
-               std::filesystem::exists(average) ? average : session.checkpoint + "/model.safetensors",
-               ExtraTensors::kRefuse);
+  const std::string weights = std::filesystem::exists(average) ? "ema.safetensors" : "model.safetensors";
+  load_weights(ctx, session.model->parameters(), session.checkpoint + "/" + weights, ExtraTensors::kRefuse);
+  for (const std::string& name :
+       {weights, std::string("standardisation.safetensors"), std::string("split.json")})
+    check_file(session.checkpoint, name);
   return session;
 }
 

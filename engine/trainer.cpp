@@ -20,11 +20,13 @@
 #include "engine/agreement.h"
 #include "engine/batches.h"
 #include "engine/checkpoint.h"
+#include "engine/checkpoint_files.h"
 #include "engine/device_steps.h"
 #include "engine/environment.h"
 #include "engine/gradient_reduction.h"
 #include "engine/metrics.h"
 #include "engine/optimizer.h"
+#include "engine/resume.h"
 #include "engine/step.h"
 #include "engine/text.h"
 #include "engine/validation.h"
@@ -47,33 +49,6 @@ void check_config(const Config& config) {
     fail_usage(
         "train.early_stopping.patience is {}, but there is no validation part; set data.split.validation",
         t.patience);
-}
-
-// An incomplete one, left by a kill during the first save, is none: nothing can go on from it.
-bool has_checkpoints(const std::string& folder) {
-  std::error_code status;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, status))
-    if (is_complete_checkpoint(entry.path().string())) return true;
-  return false;
-}
-
-void check_unchanged(const std::string& checkpoint, Config now) {
-  const Config before = load_config(checkpoint + "/config.yaml");
-  if (now.train.epochs < before.train.epochs)
-    fail_usage("--resume: train.epochs is {}, below the {} of the run; it may only grow", now.train.epochs,
-               before.train.epochs);
-  now.train.epochs = before.train.epochs;
-  // Where and by how many a run is computed, not what.
-  now.device = before.device;
-  now.threads = before.threads;
-  now.train.chunk_size = before.train.chunk_size;
-  now.distributed = before.distributed;
-  const std::vector<std::string> changed = differing_keys(before, now);
-  if (!changed.empty())
-    fail_usage(
-        "--resume: the configuration differs from the run's: {}; train.epochs may grow, and device, threads, "
-        "train.chunk_size and distributed may change",
-        joined(changed, ", "));
 }
 
 class Run {
@@ -99,7 +74,9 @@ class Run {
   void finish_step(const StepMetrics& metrics);
   void end_of_epoch();
   void validate_epoch(std::int64_t epoch);
+  void save_numbered(std::int64_t epoch, bool replace);
   void save(const std::string& name);
+  bool time_is_up() const;
   bool save_is_due() const;
   void agree_on_boundary(bool stop);
   bool is_first() const { return ctx_->communicator().rank() == 0; }
@@ -128,31 +105,24 @@ class Run {
   std::unique_ptr<MetricsLog> log_;         // rank 0
   std::unique_ptr<Progress> progress_;      // rank 0
   std::optional<Clock::time_point> saved_;  // `last`, by this process or the one it goes on from
-  std::chrono::duration<double> save_took_{0.0};
+  std::chrono::duration<double> save_took_{0.0}, longest_save_{0.0}, restore_took_{0.0};
+  std::chrono::duration<double> longest_step_{
+      0.0};  // or window of steps, with the validation and saves after it
   LossValues last_loss_{.loss = std::numeric_limits<double>::quiet_NaN()};
 };
 
 void Run::open() {
   check_config(config_);
-  std::string checkpoint;
-  if (request_.resume) {
-    if (!request_.init.empty())
-      fail_usage("--init and --resume exclude each other: the checkpoint has the weights");
-    checkpoint = find_complete(checkpoints_, "last");
-    if (checkpoint.empty())
-      fail_usage("--resume: {} holds no checkpoint; start the run without --resume", request_.run_folder);
-    check_unchanged(checkpoint, config_);
-  } else if (has_checkpoints(checkpoints_)) {
-    fail_usage("{} already has checkpoints; use --resume to go on, or another --run folder",
-               request_.run_folder);
-  }
   ctx_ = std::make_unique<Context>(choose_device(config_.device, &device_choice_), request_.communicator);
   threads_ = std::make_unique<ThreadShare>(*ctx_, config_.threads);
+  const ResumeChoice from = choose_checkpoint(*ctx_, request_);
+  const std::string& checkpoint = from.checkpoint;
+  const bool resumes = !checkpoint.empty();
   if (config_.train.precision != TrainConfig::Precision::kFp32 && !ctx_->on_cuda())
     fail_usage("train.precision: the CPU computes in fp32 only; tf32 and bf16 need device: cuda");
   ctx_->set_precision(product_precision(config_.train.precision));
 
-  if (request_.resume) {
+  if (resumes) {
     data_ = prepare_data(config_, load_dataset(config_.data.path), load_split(checkpoint + "/split.json"),
                          load_standardisation(checkpoint));
   } else {
@@ -180,10 +150,10 @@ void Run::open() {
   parameters_ = model_->parameters();
   model_->initialise(*ctx_, static_cast<std::uint64_t>(config_.train.seed));
   const std::string& vggish = config_.model.vggish.weights;
-  if (!request_.resume && takes_patches(config_.model.music.kind) && !vggish.empty())
+  if (!resumes && takes_patches(config_.model.music.kind) && !vggish.empty())
     load_vggish_weights(*ctx_, *model_, vggish);
   std::vector<std::string> ignored;
-  if (!request_.init.empty())
+  if (!resumes && !request_.init.empty())
     ignored = load_weights(*ctx_, parameters_, request_.init, ExtraTensors::kIgnore);
   // Initial weights may differ in the last bits between processors of different kinds.
   for (Parameter<float>* p : parameters_) broadcast(*ctx_, p->value.data(), p->value.size(), 0);
@@ -193,7 +163,7 @@ void Run::open() {
       config_.distributed.shard_optimizer ? Reduction::Leaves::kShares : Reduction::Leaves::kSums);
   optimizer_ = std::make_unique<Optimizer>(*ctx_, parameters_, config_.train, model_->rate_scales(),
                                            ranks_of(*ctx_) > 1 ? reduction_.get() : nullptr);
-  if (request_.resume) restore(checkpoint);
+  if (resumes) restore(checkpoint);
   state_.schedule_batches = batches_->is_scheduled() ? batches_->per_epoch() : 0;
 
   if (ctx_->on_cuda())
@@ -209,6 +179,7 @@ void Run::open() {
   log_ = std::make_unique<MetricsLog>(request_.run_folder, state_.step);
   progress_ = std::make_unique<Progress>(total_steps(), batches_->is_scheduled() ? 1 : config_.train.epochs,
                                          state_.step, config_.train.log_every);
+  for (const std::string& line : from.notes) note(line);
   for (const std::string& line : tuned) note(line);
   if (!ignored.empty())
     note("note: " + request_.init + ": not of this model, ignored: " + joined(ignored, ", "));
@@ -216,6 +187,7 @@ void Run::open() {
 }
 
 void Run::restore(const std::string& checkpoint) {
+  const Clock::time_point begin = Clock::now();
   state_ = load_state(checkpoint);
   const std::int64_t scheduled = batches_->is_scheduled() ? batches_->per_epoch() : 0;
   if (state_.schedule_batches != scheduled)
@@ -223,7 +195,6 @@ void Run::restore(const std::string& checkpoint) {
                state_.schedule_batches == 0 ? "no schedule"
                                             : fmt::format("a schedule of {}", state_.schedule_batches),
                scheduled == 0 ? "none" : fmt::format("one of {}", scheduled));
-  saved_ = Clock::now();
   if (state_.position > batches_->per_epoch())
     fail_input("{}/state.json: data_position is {}, but an epoch has {} batches", checkpoint, state_.position,
                batches_->per_epoch());
@@ -233,6 +204,9 @@ void Run::restore(const std::string& checkpoint) {
   if (optimizer_->steps() != state_.step)
     fail_input("{}: state.json is at step {}, optimizer.safetensors at {}", checkpoint, state_.step,
                optimizer_->steps());
+  if (is_first()) check_files(checkpoint);
+  saved_ = Clock::now();
+  restore_took_ = *saved_ - begin;
 }
 
 void Run::write_run_files() const {
@@ -386,8 +360,13 @@ void Run::end_of_epoch() {
   state_.position = 0;
   if (!data_.validation.empty() && (epoch % config_.train.validate_every == 0 || finished()))
     validate_epoch(epoch);
-  if (config_.train.checkpoint_every > 0 && epoch % config_.train.checkpoint_every == 0)
-    save(fmt::format("epoch-{:06}", epoch));
+  save_numbered(epoch, /*replace=*/true);
+}
+
+void Run::save_numbered(std::int64_t epoch, bool replace) {
+  if (config_.train.checkpoint_every <= 0 || epoch % config_.train.checkpoint_every != 0) return;
+  const std::string name = fmt::format("epoch-{:06}", epoch);
+  if (replace || agreed_text(*ctx_, find_complete(checkpoints_, name)).empty()) save(name);
 }
 
 void Run::validate_epoch(std::int64_t epoch) {
@@ -434,15 +413,26 @@ bool Run::save_is_due() const {
 
 void Run::save(const std::string& name) {
   const Clock::time_point begin = Clock::now();
+  if (log_) log_->flush_to_disk();
   save_checkpoint(*ctx_, checkpoints_, name,
                   {.config = config_,
                    .data = data_,
                    .parameters = parameters_,
                    .optimizer = *optimizer_,
                    .state = state_});
+  if (log_) log_->require_in_place();
   if (name != "last") return;
   saved_ = Clock::now();
   save_took_ = *saved_ - begin;
+  longest_save_ = std::max(longest_save_, save_took_);
+}
+
+// Until a save was timed, what reading the checkpoint took stands for it. Twice as long as both ever took, for disks and
+// machines that others use too, and a second for what is left to do then.
+bool Run::time_is_up() const {
+  if (!request_.stop_before) return false;
+  const std::chrono::duration<double> left = *request_.stop_before - Clock::now();
+  return left < 2.0 * (longest_step_ + std::max(longest_save_, restore_took_)) + std::chrono::seconds(1);
 }
 
 void Run::agree_on_boundary(bool stop) {
@@ -451,19 +441,27 @@ void Run::agree_on_boundary(bool stop) {
 
 TrainResult Run::train() {
   open();
+  // `best` is saved before the numbered checkpoint of the same epoch: a run that goes on from it owes that one.
+  if (saved_ && state_.position == 0 && state_.epoch > 1) save_numbered(state_.epoch - 1, /*replace=*/false);
   const bool nothing_left = finished();
   agree_on_boundary(false);
   if (nothing_left) note("nothing is left to do: the run is complete");
   while (!finished()) {
+    const Clock::time_point begin = Clock::now();
     if (device_steps_)
       device_window();
     else
       one_step();
+    longest_step_ = std::max<std::chrono::duration<double>>(longest_step_, Clock::now() - begin);
     if (finished()) break;
-    agree_on_boundary(request_.should_stop && request_.should_stop());
+    const bool signalled = request_.should_stop && request_.should_stop(), late = time_is_up();
+    agree_on_boundary(signalled || late);
     if (boundary_.stop) {
       save("last");
-      fail(ErrorKind::kStopped, "stopped by a signal after step {}; saved {}/last; go on with --resume",
+      fail(ErrorKind::kStopped, "stopped by {} after step {}; saved {}/last; go on with --resume",
+           signalled ? "a signal"
+           : late    ? "the time limit"
+                     : "a signal or the time limit of another rank",
            state_.step, checkpoints_);
     }
   }

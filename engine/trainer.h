@@ -5,9 +5,11 @@
 // bit for bit, and the same metrics (but for times and speeds).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/communicator.h"
@@ -18,13 +20,18 @@ namespace emer {
 struct TrainRequest {
   Config config{};
   std::string run_folder{};
-  bool resume = false;     // go on from checkpoints/last; the configuration may only raise train.epochs
+  bool resume = false;  // go on from checkpoints/last; the configuration may only raise train.epochs
+  // Go on from the newest checkpoint that is whole, start where there is none: what a job that is started again wants.
+  // `init` counts for the start only.
+  bool resume_or_start = false;
   std::string init{};      // weights to start from; empty = initialise from the seed
   std::string schedule{};  // batches to use; empty = shuffle
   // The ranks that share every batch; each calls train() with the same request but for its own communicator.
   std::shared_ptr<Communicator> communicator = local_communicator();
   // Asked after every step; true saves `last` and ends the run with Error(kStopped). May be empty.
   std::function<bool()> should_stop{};
+  // The run ends likewise early enough that another step and the save are done by then.
+  std::optional<std::chrono::steady_clock::time_point> stop_before{};
 };
 
 struct TrainResult {

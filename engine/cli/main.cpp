@@ -34,7 +34,8 @@ void restart_with_short_spins(char** argv) {
 }
 
 // --set takes any number of key=value texts, but never what follows them: `--set a=1 b=2 CONFIG` becomes
-// `--set a=1 --set b=2 CONFIG`. Last argument first, as CLI11 wants them.
+// `--set a=1 --set b=2 CONFIG`. --resume takes `auto` and `last`, and never anything else: `--resume auto` becomes
+// `--resume=auto`. Last argument first, as CLI11 wants them.
 std::vector<std::string> reversed_arguments(int argc, char** argv) {
   const auto assigns = [](const std::string& text) {
     const std::size_t equals = text.find('=');
@@ -45,7 +46,11 @@ std::vector<std::string> reversed_arguments(int argc, char** argv) {
   bool after_set = false;
   for (int i = 1; i < argc; ++i) {
     if (after_set && arguments.back() != "--set" && assigns(argv[i])) arguments.emplace_back("--set");
-    arguments.emplace_back(argv[i]);
+    const std::string text = argv[i];
+    if (!arguments.empty() && arguments.back() == "--resume" && (text == "auto" || text == "last"))
+      arguments.back() += "=" + text;
+    else
+      arguments.push_back(text);
     after_set =
         arguments.back() == "--set" || (arguments.size() > 1 && arguments[arguments.size() - 2] == "--set");
   }
@@ -116,7 +121,7 @@ int main(int argc, char** argv) {
       "  emer info --config-reference\n"
       "Exit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 3 unreadable input, 4 device "
       "failure,\n"
-      "5 stopped by a signal after saving.");
+      "5 stopped by a signal or a time limit after saving: start it again.");
   register_commands(app);
   try {
     app.parse(reversed_arguments(argc, argv));

@@ -1,9 +1,10 @@
-// emer train: trains into a run folder. SIGINT, SIGTERM and SIGUSR1 finish the step, save `last` and end with exit
+// emer train: trains into a run folder. SIGINT, SIGTERM, SIGUSR1 and a time limit finish the step, save `last` and end with exit
 // code 5.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <csignal>
 #include <ctime>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include "engine/cli/commands.h"
 #include "engine/cli/rank_options.h"
 #include "engine/config.h"
+#include "engine/duration.h"
 #include "engine/trainer.h"
 
 namespace emer::cli {
@@ -37,19 +39,25 @@ struct Options {
   std::string config;
   std::string run;
   std::vector<std::string> set;
-  bool resume = false;
+  std::string resume;  // empty, last, auto
+  std::string time_limit;
   std::string init;
   std::string schedule;
   RankOptions ranks{.advice = "; go on with --resume auto"};
 };
 
 void run_train(const Options& options) {
-  if (options.resume && options.run.empty()) fail_usage("--resume needs --run: which run is to go on?");
+  const auto begin = std::chrono::steady_clock::now();
+  if (!options.resume.empty() && options.run.empty())
+    fail_usage("--resume needs --run: which run is to go on?");
   TrainRequest request;
-  request.resume = options.resume;
+  request.resume = options.resume == "last";
+  request.resume_or_start = options.resume == "auto";
   request.init = options.init;
   request.schedule = options.schedule;
   request.should_stop = [] { return stop_requested != 0; };
+  if (!options.time_limit.empty())
+    request.stop_before = begin + parse_duration(options.time_limit, "--time-limit");
   std::signal(SIGINT, request_stop);
   std::signal(SIGTERM, request_stop);
   std::signal(SIGUSR1, request_stop);  // what mpirun passes on to its ranks; SIGTERM it does not
@@ -83,7 +91,16 @@ void register_train(CLI::App& app) {
                    "key=value over the file, for example train.epochs=20; more than one is fine")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
-  command->add_flag("--resume", options->resume, "go on from the run folder's last checkpoint, exactly");
+  // A flag, for it takes no other word after it but these two (main.cpp joins them).
+  command
+      ->add_flag("--resume{last}", options->resume,
+                 "go on from the run folder's last checkpoint, exactly; --resume auto: from its newest one "
+                 "that is whole, or start")
+      ->check(CLI::IsMember({"last", "auto"}));
+  command
+      ->add_option("--time-limit", options->time_limit,
+                   "save and end with exit code 5 before this much time is gone, for example 3h50m")
+      ->type_name("TIME");
   command->add_option("--init", options->init, "start from these weights (safetensors)");
   command->add_option("--schedule", options->schedule, "JSON batches instead of shuffling");
   add_rank_options(*command, options->ranks);
@@ -91,7 +108,8 @@ void register_train(CLI::App& app) {
       "Examples:\n"
       "  emer train configs/deam_opensmile.yaml --run runs/deam --set train.epochs=200 --set train.seed=2\n"
       "  emer train configs/deam_opensmile.yaml --run runs/deam --set train.epochs=200 --set train.seed=2 "
-      "--resume");
+      "--resume\n"
+      "  emer train configs/deam_opensmile.yaml --run runs/deam --resume auto --time-limit 3h50m");
   command->callback([options] { run_train(*options); });
 }
 

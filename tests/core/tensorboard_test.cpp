@@ -33,6 +33,24 @@ TEST(Crc32c, KnownAnswers) {
   EXPECT_EQ(crc32c(std::string(rising.rbegin(), rising.rend())), 0x113FDB5CU);
 }
 
+// Bit by bit, from the definition: remainder of the division by the polynomial.
+TEST(Crc32c, AnyLengthInAnyPiecesIsTheDivisionsRemainder) {
+  std::string bytes;
+  for (int length = 0; length < 40; ++length) {
+    std::uint32_t expected = 0xFFFFFFFF;
+    for (const char c : bytes)
+      for (int bit = 0; bit < 8; ++bit) {
+        const std::uint32_t in = (static_cast<unsigned char>(c) >> bit) & 1U;
+        expected = (expected >> 1) ^ (((expected ^ in) & 1U) != 0 ? 0x82F63B78U : 0U);
+      }
+    expected = ~expected;
+    EXPECT_EQ(crc32c(bytes), expected) << length;
+    for (std::size_t cut = 0; cut <= bytes.size(); ++cut)
+      EXPECT_EQ(crc32c(bytes.substr(cut), crc32c(bytes.substr(0, cut))), expected) << length << " " << cut;
+    bytes += static_cast<char>(37 * length + 11);
+  }
+}
+
 // FIPS 180-4 examples and the NIST long message; 55, 56, 63 and 64 bytes are where the padding changes.
 TEST(Sha256, KnownAnswers) {
   EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");

@@ -51,6 +51,11 @@ TEST_F(Cli, WrongUsageIsTwo) {
   EXPECT_TRUE(fails(2, {"train"}, {"CONFIG"}));
   EXPECT_TRUE(fails(2, {"train", small(), "--bogus"}, {"--bogus"}));
   EXPECT_TRUE(fails(2, {"train", small(), "--resume"}, {"--run"}));
+  EXPECT_TRUE(fails(2, {"train", "--resume", "auto", small()}, {"--run"}));
+  EXPECT_TRUE(fails(2, {"train", small(), "--run", folder_ / "r", "--resume=first"}, {"first", "auto"}));
+  EXPECT_TRUE(fails(2, {"train", "--resume", small(), "--run", folder_ / "r"}, {"holds no checkpoint"}));
+  EXPECT_TRUE(fails(2, {"train", small(), "--run", folder_ / "r", "--time-limit", "90"},
+                    {"--time-limit", "'90'", "90m"}));
   EXPECT_TRUE(
       fails(2, {"train", small(), "--run", folder_ / "r", "--set", "train.epoch=1"}, {"train.epochs"}));
   EXPECT_TRUE(
@@ -152,6 +157,22 @@ TEST_F(Cli, ASignalSavesAndResumeGoesOnBitForBit) {
   std::size_t compared = 0;
   for (std::size_t i = 0; i < std::min(one.size(), two.size()); ++i, ++compared) ASSERT_EQ(one[i], two[i]);
   EXPECT_GT(compared, static_cast<std::size_t>(step + 2));
+}
+
+TEST_F(Cli, ATimeLimitEndsWithFiveAndTheSameCommandGoesOn) {
+  const std::vector<std::string> command{
+      "train", small(),        "--run", folder_ / "run", "--resume",
+      "auto",  "--time-limit", "1s",    "--set",         "train.epochs=200000"};
+  const auto begin = std::chrono::steady_clock::now();
+  const test::Finished first = emer_run(command), second = emer_run(command);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::minutes(2));
+  for (const test::Finished& got : {first, second}) {
+    EXPECT_EQ(got.code, 5) << got.err;
+    EXPECT_EQ(got.err_lines(), 1) << got.err;
+    EXPECT_NE(got.err.find("time limit"), std::string::npos) << got.err;
+  }
+  EXPECT_NE(first.out.find("the run starts"), std::string::npos) << first.out;
+  EXPECT_NE(second.out.find("going on from"), std::string::npos) << second.out;
 }
 
 struct LossCase {
