@@ -90,6 +90,16 @@ bool goes_before(const Candidate& a, const Candidate& b) {
   return rank(a) != rank(b) ? rank(a) < rank(b) : a.path < b.path;
 }
 
+bool is_whole(const std::string& path) {
+  if (!is_complete_checkpoint(path)) return false;
+  try {
+    check_files(path);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 void write_state(const std::string& folder, nlohmann::json state) {
@@ -175,6 +185,23 @@ std::string settle(const std::string& checkpoint) {
   move_folder(checkpoint, name);
   flush_folder(fs::path(name).parent_path().string());
   return name;
+}
+
+void tidy(const std::string& folder) {
+  std::vector<std::string> leftovers;
+  std::error_code status;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, status))
+    if (entry.is_directory() && !replaced_by(entry.path().string()).empty())
+      leftovers.push_back(entry.path().string());
+  std::sort(leftovers.begin(), leftovers.end());  // NAME.new, the newer one, before NAME.old
+  for (const std::string& path : leftovers) {
+    const std::string name = replaced_by(path);
+    const bool named_is_whole = is_whole(name);
+    if (is_whole(path) && (path == name + ".new" || !named_is_whole))
+      settle(path);
+    else if (named_is_whole || !is_complete_checkpoint(path))
+      remove_folder(path);
+  }
 }
 
 }  // namespace emer

@@ -33,4 +33,7 @@ WholeCheckpoint newest_whole(const std::string& folder);
 // returns where it is then.
 std::string settle(const std::string& checkpoint);
 
+// The same for all of a folder; what is half written goes, as does NAME.old where NAME is whole.
+void tidy(const std::string& folder);
+
 }  // namespace emer

@@ -53,6 +53,7 @@ ResumeChoice newest(const TrainRequest& request, const std::string& checkpoints)
   }
   check_unchanged(found.path, request.config);
   choice.checkpoint = settle(found.path);
+  tidy(checkpoints);
   choice.notes.push_back(fmt::format("going on from {}, step {}", choice.checkpoint, found.step));
   return choice;
 }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -113,6 +114,21 @@ TEST_F(Resume, AutoGivesWhatAnInterruptedReplacementLeftItsName) {
   EXPECT_FALSE(fs::exists(last + ".old"));
   fs::rename(last, last + ".new");
   EXPECT_EQ(choice().checkpoint, last);
+  expect_same_end();
+}
+
+TEST_F(Resume, AutoClearsLeftoversAndKeepsTheNewerOfTwo) {
+  const std::string best = run_ + "/checkpoints/best", numbered = run_ + "/checkpoints/epoch-000002";
+  fs::copy(best, best + ".old", fs::copy_options::recursive);
+  fs::rename(numbered, numbered + ".new");
+  fs::copy(best, numbered + ".old", fs::copy_options::recursive);
+  fs::create_directories(run_ + "/checkpoints/epoch-000004.new");
+  EXPECT_EQ(choice().checkpoint, run_ + "/checkpoints/last");
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(run_ + "/checkpoints"))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(names, (std::vector<std::string>{"best", "epoch-000002", "last"}));
   expect_same_end();
 }
 
