@@ -105,6 +105,7 @@ class Run {
   std::unique_ptr<MetricsLog> log_;         // rank 0
   std::unique_ptr<Progress> progress_;      // rank 0
   std::optional<Clock::time_point> saved_;  // `last`, by this process or the one it goes on from
+  bool went_on_from_last_ = false;
   std::chrono::duration<double> save_took_{0.0}, longest_save_{0.0}, restore_took_{0.0};
   std::chrono::duration<double> longest_step_{
       0.0};  // or window of steps, with the validation and saves after it
@@ -118,6 +119,7 @@ void Run::open() {
   const ResumeChoice from = choose_checkpoint(*ctx_, request_);
   const std::string& checkpoint = from.checkpoint;
   const bool resumes = !checkpoint.empty();
+  went_on_from_last_ = checkpoint == checkpoints_ + "/last";
   if (config_.train.precision != TrainConfig::Precision::kFp32 && !ctx_->on_cuda())
     fail_usage("train.precision: the CPU computes in fp32 only; tf32 and bf16 need device: cuda");
   ctx_->set_precision(product_precision(config_.train.precision));
@@ -465,7 +467,7 @@ TrainResult Run::train() {
            state_.step, checkpoints_);
     }
   }
-  if (!nothing_left) save("last");
+  if (!nothing_left || !went_on_from_last_) save("last");
   return {.epoch = state_.epoch - 1,
           .step = state_.step,
           .loss = last_loss_.loss,

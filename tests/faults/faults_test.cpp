@@ -120,7 +120,9 @@ TEST_F(Faults, ADiskThatFillsUpAtAnyMomentEndsWithOneLineAndLosesNothing) {
     const std::string where = "full from " + std::to_string(at);
     fs::remove_all(run_);
     const test::Finished got = disturbed({"EMER_DISTURB_FULL=" + std::to_string(at)});
-    if (got.code != 0) EXPECT_TRUE(fails(got, {"emer: error: cannot", run_})) << where;
+    if (got.code != 0) {
+      EXPECT_TRUE(fails(got, {"emer: error: cannot", run_})) << where;
+    }
     expect_whole_checkpoints(where);
     for (const auto& entry : fs::recursive_directory_iterator(fs::exists(run_) ? run_ : folder_.path()))
       EXPECT_EQ(entry.path().filename().string().find(".tmp"), std::string::npos) << where << entry.path();
