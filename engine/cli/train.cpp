@@ -1,5 +1,5 @@
-// emer train: trains into a run folder. SIGINT, SIGTERM, SIGUSR1 and a time limit finish the step, save `last` and end with exit
-// code 5.
+// emer train: trains into a run folder. SIGINT, SIGTERM, SIGUSR1 and a time limit finish the step, save `last` and end
+// with exit code 5.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
