@@ -1,6 +1,6 @@
 #include "engine/gradient_reduction.h"
 
-#include <algorithm>
+#include <exception>
 
 #include "core/check.h"
 #include "core/collectives.h"
@@ -53,6 +53,11 @@ GradientReduction<Real>::GradientReduction(Context& ctx, const ParameterList<Rea
 template <class Real>
 GradientReduction<Real>::~GradientReduction() {
   for (Parameter<Real>* p : parameters_) p->on_gradient_complete = nullptr;
+  if (next_ == 0) return;
+  try {
+    wait_started(ctx_);  // a pass that was given up: what has been started still reads and writes the buckets
+  } catch (const std::exception&) {  // of another rank that has given up: then it is over too
+  }
 }
 
 template <class Real>

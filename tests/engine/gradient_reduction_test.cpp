@@ -195,6 +195,22 @@ TEST(GradientReduction, OnlyArmedCompletionsCount) {
   });
 }
 
+TEST(GradientReduction, WaitsForWhatItHasStartedBeforeItGoes) {
+  test::on_ranks(3, [](Context& world) {
+    auto listener = std::make_shared<Listener>(world.communicator());
+    Context ctx(DeviceKind::kCpu, listener);
+    Arrays<float> arrays(ctx);
+    {
+      GradientReduction<float> reduction(ctx, arrays.list, 0);
+      reduction.arm();
+      arrays.trained(0).gradient_is_complete();
+    }
+    EXPECT_EQ(listener->heard.size(), 2u);
+    EXPECT_EQ(listener->heard.back(), "wait");
+    EXPECT_FALSE(arrays.trained(1).on_gradient_complete);
+  });
+}
+
 TEST(GradientReduction, AGradientThatIsCompleteTwiceIsRefused) {
   if (test::ranks_are_processes()) GTEST_SKIP() << "the world would not survive it";
   EXPECT_THROW(test::on_ranks(2,
