@@ -47,7 +47,8 @@ TEST_F(MpiFailure, ASilentRankIsNamedAfterTheTimeoutAndHearsOfIt) {
 
 TEST_F(MpiFailure, ARankThatEndsEarlyIsNamedAtOnce) {
   const Finished end = run(2, "leaves", "600");
-  EXPECT_EQ(end.code, 4) << end.out << end.err;
+  EXPECT_NE(end.code, 0) << end.out
+                         << end.err;  // rank 0's 4, or mpirun's own for a rank 1 that is gone first
   EXPECT_EQ(line(0), "rank 1 of 2 failed: it ended while others wait for it in all_reduce of 12 double");
 }
 
