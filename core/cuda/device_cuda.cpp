@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/context.h"
+#include "core/cuda/lost_device.h"
 #include "core/cuda/rank_state.h"
 
 namespace emer::cuda {
@@ -48,6 +49,13 @@ void fail_kernel(cudaError_t status, const char* kernel) {
   device_failed = true;
   fail(ErrorKind::kDevice, "the CUDA device failed: {} ({}), noticed at kernel {}",
        cudaGetErrorString(status), cudaGetErrorName(status), kernel);
+}
+
+void fail_if_lost(const char* what) {
+  const cudaError_t status = cudaGetLastError();
+  // From 700 on are errors of kernels, which no later call gets past; from 900 on those of recordings.
+  if (status >= cudaErrorIllegalAddress && status < cudaErrorStreamCaptureUnsupported)
+    fail_kernel(status, what);
 }
 
 ContextState::ContextState() {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/cuda/lost_device.h"
 #include "core/cuda/nccl_api.h"
 #include "core/cuda/rank_state.h"
 #ifdef EMER_SIMT
@@ -227,6 +228,7 @@ class NcclCommunicator final : public Communicator, public StreamWatch {
       text.erase(text.find_last_not_of(' ') + 1);
     }
     give_up(fmt::format("NCCL: {}: {}", what, text));
+    fail_if_lost(what);
     fail_as_given_up();
   }
   void check_alive() {

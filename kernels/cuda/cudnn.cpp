@@ -8,6 +8,7 @@
 
 #include "core/check.h"
 #include "core/cuda/context_state.h"
+#include "core/cuda/lost_device.h"
 #include "kernels/cuda/cudnn_api.h"
 #ifdef EMER_SIMT
 #include <simt_cudnn.h>
@@ -48,8 +49,10 @@ CudnnApi load() {
 }
 
 void check(CudnnStatus status, const char* what) {
-  if (status != kCudnnSuccess) [[unlikely]]
-    fail(ErrorKind::kDevice, "cuDNN: {}: {}", what, cudnn_api().GetErrorString(status));
+  if (status == kCudnnSuccess) [[likely]]
+    return;
+  fail_if_lost(what);
+  fail(ErrorKind::kDevice, "cuDNN: {}: {}", what, cudnn_api().GetErrorString(status));
 }
 
 template <class T>

@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/cuda/context_state.h"
+#include "core/cuda/lost_device.h"
 #include "kernels/cuda/cast.h"
 #include "kernels/cuda/matmul_empty.h"
 
@@ -17,9 +18,11 @@ namespace {
 using Index = std::int64_t;
 
 void check_lt(cublasStatus_t status, const char* what, const Matmul& p) {
-  if (status != CUBLAS_STATUS_SUCCESS) [[unlikely]]
-    fail(ErrorKind::kDevice, "matmul of [{}, {}] by [{}, {}], batch {}: {}: {}", p.m, p.k, p.k, p.n, p.batch,
-         what, cublasLtGetStatusString(status));
+  if (status == CUBLAS_STATUS_SUCCESS) [[likely]]
+    return;
+  fail_if_lost(what);
+  fail(ErrorKind::kDevice, "matmul of [{}, {}] by [{}, {}], batch {}: {}: {}", p.m, p.k, p.k, p.n, p.batch,
+       what, cublasLtGetStatusString(status));
 }
 
 cudaDataType_t data_type(MatmulType type) {

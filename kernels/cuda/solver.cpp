@@ -2,6 +2,7 @@
 
 #include "core/check.h"
 #include "core/cuda/context_state.h"
+#include "core/cuda/lost_device.h"
 #include "kernels/cuda/solver_kernels.h"
 
 namespace emer::cuda {
@@ -12,8 +13,10 @@ namespace {
 constexpr cublasFillMode_t kRowLower = CUBLAS_FILL_MODE_UPPER, kRowUpper = CUBLAS_FILL_MODE_LOWER;
 
 void check_blas(cublasStatus_t status, const char* what) {
-  if (status != CUBLAS_STATUS_SUCCESS) [[unlikely]]
-    fail(ErrorKind::kDevice, "{}: {}", what, cublasGetStatusString(status));
+  if (status == CUBLAS_STATUS_SUCCESS) [[likely]]
+    return;
+  fail_if_lost(what);
+  fail(ErrorKind::kDevice, "{}: {}", what, cublasGetStatusString(status));
 }
 
 const char* name_of(cusolverStatus_t status) {
@@ -40,8 +43,10 @@ const char* name_of(cusolverStatus_t status) {
 }
 
 void check_solver(cusolverStatus_t status, const char* what) {
-  if (status != CUSOLVER_STATUS_SUCCESS) [[unlikely]]
-    fail(ErrorKind::kDevice, "{}: cuSOLVER: {} (status {})", what, name_of(status), static_cast<int>(status));
+  if (status == CUSOLVER_STATUS_SUCCESS) [[likely]]
+    return;
+  fail_if_lost(what);
+  fail(ErrorKind::kDevice, "{}: cuSOLVER: {} (status {})", what, name_of(status), static_cast<int>(status));
 }
 
 // The libraries by scalar type; each name ends in the routine's own.

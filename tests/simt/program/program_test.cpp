@@ -92,6 +92,32 @@ TEST_F(DeviceProgram, SaysWhetherThereIsCudnn) {
   EXPECT_NE(run({"info"}).out.find("cudnn          libcudnn.so.9 is not installed\n"), std::string::npos);
 }
 
+TEST_F(DeviceProgram, RanksMayShareTheDevice) {
+  const test::Finished one = train("one", "cuda"),
+                       two = train("two", "cuda", {"--comm", "threads", "--ranks", "2"});
+  ASSERT_EQ(two.code, 0) << two.err;
+  EXPECT_NE(two.out.find("2 ranks (threads)"), std::string::npos) << two.out;
+  // The last step's losses, which are printed to six digits; sums of two ranks differ by float's rounding.
+  const auto loss = [](const test::Finished& got) {
+    const std::size_t at = got.out.rfind(" loss ");
+    return at == std::string::npos ? 0.0 : std::stod(got.out.substr(at + 6));
+  };
+  ASSERT_GT(loss(one), 0.0);
+  EXPECT_NEAR(loss(two), loss(one), 1e-3 * loss(one));
+}
+
+TEST_F(DeviceProgram, ADeviceLostUnderSeveralRanksIsOneLine) {
+  const Environment environment("EMER_SIMT_FAIL_LAUNCH", "400");
+  EXPECT_TRUE(says(train("lost", "cuda", {"--comm", "threads", "--ranks", "2"}), 4,
+                   {"rank", "of 2", "illegal memory access"}));
+}
+
+TEST_F(DeviceProgram, SaysWhetherThereIsNccl) {
+  EXPECT_NE(run({"info"}).out.find("nccl           2.28.9\n"), std::string::npos);
+  const Environment missing("EMER_SIMT_NO_NCCL", "1");
+  EXPECT_NE(run({"info"}).out.find("nccl           libnccl.so.2 is not installed\n"), std::string::npos);
+}
+
 TEST_F(DeviceProgram, TooLittleMemoryIsFour) {
   // The libraries' workspace alone takes 32 MiB; the model fits in the first case, its batch does not.
   for (const char* bytes : {"1000000", "33600000"}) {
