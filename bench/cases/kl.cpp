@@ -1,6 +1,7 @@
 // The KL ranking loss, value and gradients.
 //
-// The check works at any n: the batch is a prime number of different pairs, repeated (repeated_pairs.h).
+// The check works at any n: the batch is a prime number of different pairs, repeated (repeated_pairs.h). One rank's
+// rows of a batch that several share are timed alone, and checked by the sum over all ranks' rows.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include "bench/case.h"
 #include "bench/cases/repeated_pairs.h"
 #include "bench/values.h"
+#include "core/shard.h"
 #include "core/tensor.h"
 #include "kernels/gaussian_kl_rank.h"
 
@@ -20,12 +22,13 @@ namespace {
 class KlCase final : public Prepared {
  public:
   KlCase(Context& ctx, const std::string& precision, Phase phase, std::int64_t n, std::int64_t d,
-         KlKernel kernel)
+         KlKernel kernel, int ranks)
       : ctx_(ctx),
         phase_(phase),
         n_(n),
         d_(d),
         kernel_(kernel),
+        ranks_(ranks),
         rounding_(operand_rounding(precision)),
         loss_(ctx, {1}) {
     for (int a = 0; a < 4; ++a) {
@@ -38,8 +41,6 @@ class KlCase final : public Prepared {
   Verdict verify() override {
     const std::int64_t b = std::min<std::int64_t>(n_, 61);
     fill(b);
-    for (Tensor<float>& gradient : gradients_) poison(ctx_, gradient);
-    run();
     Verdict verdict;
     const std::int64_t rows = std::min<std::int64_t>(n_, 1024);
     verdict.how = fmt::format(
@@ -50,20 +51,30 @@ class KlCase final : public Prepared {
     const double width = static_cast<double>(d_);
     const double score_error = 3.0 * std::sqrt(2.0 * width) * rounding_ + width * 0x1p-23;
     const RepeatedPairs want(bases, n_, score_error);
-    verdict.compare("loss", std::abs(read_back(ctx_, loss_.data(), 1).front() - want.loss),
-                    1e-5 * std::abs(want.loss) + want.loss_allowance);
+    const auto row_of = [&](std::int64_t r) { return rows == n_ ? r : (r * 7919 + r / 2) % n_; };
+    double loss = 0.0;
+    std::vector<float> sums_of_ranks[4];
+    for (std::vector<float>& all : sums_of_ranks) all.resize(static_cast<std::size_t>(rows * d_));
+    for (int rank = 0; rank < ranks_; ++rank) {
+      for (Tensor<float>& gradient : gradients_) poison(ctx_, gradient);
+      run_rank(rank);
+      loss += read_back(ctx_, loss_.data(), 1).front();
+      for (int a = 0; a < 4; ++a)
+        for (std::int64_t r = 0; r < rows; ++r) {
+          const std::vector<float> values = read_back(ctx_, gradients_[a].data() + row_of(r) * d_, d_);
+          for (std::int64_t k = 0; k < d_; ++k)
+            sums_of_ranks[a][static_cast<std::size_t>(r * d_ + k)] += values[static_cast<std::size_t>(k)];
+        }
+    }
+    verdict.compare("loss", std::abs(loss - want.loss), 1e-5 * std::abs(want.loss) + want.loss_allowance);
     for (int a = 0; a < 4; ++a) {
       const int side = a / 2;
       const GradientSums& sums = a % 2 == 0 ? want.mean : want.log_variance;
-      std::vector<float> got;
       std::vector<double> expected;
       double masses = 0.0, ties = 0.0;
       for (std::int64_t r = 0; r < rows; ++r) {
-        const std::int64_t row = rows == n_ ? r : (r * 7919 + r / 2) % n_;
-        const std::vector<float> values = read_back(ctx_, gradients_[a].data() + row * d_, d_);
-        got.insert(got.end(), values.begin(), values.end());
         for (std::int64_t k = 0; k < d_; ++k) {
-          const auto at = static_cast<std::size_t>(row % b * d_ + k);
+          const auto at = static_cast<std::size_t>(row_of(r) % b * d_ + k);
           expected.push_back(sums.sum[side][at]);
           masses += sums.mass[side][at] * sums.mass[side][at];
           ties += sums.tie[side][at] * sums.tie[side][at];
@@ -71,17 +82,29 @@ class KlCase final : public Prepared {
       }
       constexpr const char* kNames[] = {"d music mean", "d music log variance", "d emotion mean",
                                         "d emotion log variance"};
-      verdict.array<float>(kNames[a], got, expected, 0.0,
+      verdict.array<float>(kNames[a], sums_of_ranks[a], expected, 0.0,
                            (2.0 * rounding_ + 1e-5) * std::sqrt(masses) + std::sqrt(ties));
     }
     fill(n_);
     return verdict;
   }
 
-  void run() override {
+  void run() override { run_rank(0); }
+  // Two directions, forward and two gradients each, products of depth 2d: the fused form's least.
+  double flops() const override {
+    return 24.0 * static_cast<double>(shard_of(n_, ranks_, 0).count) * static_cast<double>(n_) *
+           static_cast<double>(d_);
+  }
+  double bytes() const override { return 8.0 * static_cast<double>(inputs_[0].bytes()); }
+
+ private:
+  void run_rank(int rank) {
+    const Shard own = shard_of(n_, ranks_, rank);
     gaussian_kl_rank<float>(
         ctx_, {.n = static_cast<int>(n_),
                .d = static_cast<int>(d_),
+               .first_row = static_cast<int>(own.first),
+               .rows = static_cast<int>(own.count),
                .music = {inputs_[0].data(), inputs_[1].data(), gradients_[0].data(), gradients_[1].data()},
                .emotion = {inputs_[2].data(), inputs_[3].data(), gradients_[2].data(), gradients_[3].data()},
                .margin = kMargin,
@@ -89,13 +112,6 @@ class KlCase final : public Prepared {
                .loss = loss_.data(),
                .kernel = kernel_});
   }
-  // Two directions, forward and two gradients each, products of depth 2d: the fused form's least.
-  double flops() const override {
-    return 24.0 * static_cast<double>(n_) * static_cast<double>(n_) * static_cast<double>(d_);
-  }
-  double bytes() const override { return 8.0 * static_cast<double>(inputs_[0].bytes()); }
-
- private:
   // Sample i holds the values of sample i mod `period`.
   void fill(std::int64_t period) {
     for (int a = 0; a < 4; ++a)
@@ -106,6 +122,7 @@ class KlCase final : public Prepared {
   Phase phase_;
   std::int64_t n_, d_;
   KlKernel kernel_;
+  int ranks_;
   double rounding_;
   Tensor<float> inputs_[4], gradients_[4];  // music mean, log variance, emotion mean, log variance
   Tensor<double> loss_;
@@ -123,7 +140,7 @@ Case kl(Size size, Phase phase, std::int64_t n, std::int64_t d) {
           {{"n", n}, {"d", d}, {"late", late ? 1 : 0}},
           precisions,
           [=](Context& ctx, const std::string& precision) {
-            return std::make_unique<KlCase>(ctx, precision, phase, n, d, KlKernel::kAuto);
+            return std::make_unique<KlCase>(ctx, precision, phase, n, d, KlKernel::kAuto, 1);
           }};
 }
 
@@ -136,7 +153,20 @@ Case kl_by(KlKernel kernel, Size size, Phase phase, std::int64_t n, std::int64_t
   one.description += fmt::format(", kernel {}", name);
   one.precisions = {"bf16"};
   one.prepare = [=](Context& ctx, const std::string& precision) {
-    return std::make_unique<KlCase>(ctx, precision, phase, n, d, kernel);
+    return std::make_unique<KlCase>(ctx, precision, phase, n, d, kernel, 1);
+  };
+  return one;
+}
+
+// What the first of `ranks` ranks has to do.
+Case kl_of_rank(Size size, int ranks, std::int64_t n, std::int64_t d) {
+  Case one = kl(size, Phase::kEarly, n, d);
+  one.name = fmt::format("kl_rank_of_{}_{}", ranks, n);
+  one.description += fmt::format(", the rows of one of {} ranks", ranks);
+  one.group = "kl_ranks";
+  one.extents.emplace_back("ranks", ranks);
+  one.prepare = [=](Context& ctx, const std::string& precision) {
+    return std::make_unique<KlCase>(ctx, precision, Phase::kEarly, n, d, KlKernel::kAuto, ranks);
   };
   return one;
 }
@@ -144,11 +174,16 @@ Case kl_by(KlKernel kernel, Size size, Phase phase, std::int64_t n, std::int64_t
 }  // namespace
 
 std::vector<Case> kl_cases() {
-  std::vector<Case> all{
-      kl(Size::kTiny, Phase::kEarly, 67, 37),        kl(Size::kTiny, Phase::kLate, 300, 16),
-      kl(Size::kPaper, Phase::kEarly, 512, 1024),    kl(Size::kScale, Phase::kEarly, 8192, 1024),
-      kl(Size::kScale, Phase::kEarly, 32768, 1024),  kl(Size::kScale, Phase::kLate, 32768, 1024),
-      kl(Size::kScale, Phase::kEarly, 131072, 1024), kl(Size::kLarge, Phase::kEarly, 1048576, 1024)};
+  std::vector<Case> all{kl(Size::kTiny, Phase::kEarly, 67, 37),
+                        kl(Size::kTiny, Phase::kLate, 300, 16),
+                        kl(Size::kPaper, Phase::kEarly, 512, 1024),
+                        kl(Size::kScale, Phase::kEarly, 8192, 1024),
+                        kl(Size::kScale, Phase::kEarly, 32768, 1024),
+                        kl(Size::kScale, Phase::kLate, 32768, 1024),
+                        kl(Size::kScale, Phase::kEarly, 131072, 1024),
+                        kl(Size::kLarge, Phase::kEarly, 1048576, 1024),
+                        kl_of_rank(Size::kTiny, 3, 67, 37),
+                        kl_of_rank(Size::kScale, 8, 131072, 1024)};
   for (const KlKernel kernel : {KlKernel::kTiles, KlKernel::kHopper}) {
     all.push_back(kl_by(kernel, Size::kTiny, Phase::kEarly, 67, 37));
     all.push_back(kl_by(kernel, Size::kPaper, Phase::kEarly, 512, 1024));
