@@ -70,14 +70,15 @@ void check_same_run(Context& ctx, const Config& config, const PreparedData& data
   what.threads = 0;
   what.model.vggish.kernel = VggishKernel::kAuto;
   check_same(ctx, "configuration", dump(what));
-  std::string rows;
+  const Dataset& d = data.dataset;
+  std::string rows = fmt::format("{} {} {} {} ", d.name, d.music_width, d.music_steps, d.emotion_steps);
+  for (const auto& [key, value] : d.metadata) rows += key + value;
   const auto append = [&](const auto& values) {
     rows.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(values[0]));
   };
-  for (const auto* part : {&data.dataset.song_id, &data.dataset.patch_offset, &data.train, &data.validation})
-    append(*part);
-  append(data.dataset.music_length);
-  append(data.dataset.emotion_length);
+  for (const auto* part : {&d.song_id, &d.patch_offset, &data.train, &data.validation}) append(*part);
+  append(d.music_length);
+  append(d.emotion_length);
   check_same(ctx, "data set or split", rows);
 }
 

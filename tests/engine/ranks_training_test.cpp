@@ -114,6 +114,36 @@ TEST_F(RanksTraining, AShardedOptimiserGivesTheSameBits) {
         << file;
 }
 
+// tests/goldens/README.md: twelve steps from given weights over a given schedule, by another implementation.
+TEST_F(RanksTraining, AGivenScheduleFromGivenWeightsGivesTheStoredLosses) {
+  if (test::ranks_are_processes()) GTEST_SKIP() << "every process has a folder of its own";
+  for (const char* name : {"model_vector", "model_sequence"}) {
+    const std::string base = test::golden(name);
+    const test::GoldenModel m(base);
+    Split split;
+    split.method = "file";
+    split.train = m.data.dataset.song_id;
+    save_split(split, folder_ / "split.json");
+    Config golden = m.config;
+    apply_overrides(golden, {"data.split={method: file, path: '" + (folder_ / "split.json") + "'}"});
+    const nlohmann::json steps = nlohmann::json::parse(test::read_text(base + ".steps.json"));
+    apply_overrides(golden, {"train.learning_rate=" + steps["learning_rate"].dump()});
+    for (const int ranks : {3, 8}) {
+      const std::string folder = folder_ / (name + std::to_string(ranks));
+      run(ranks, {.config = golden,
+                  .run_folder = folder,
+                  .init = base + ".weights.safetensors",
+                  .schedule = base + ".schedule.json"});
+      const std::vector<nlohmann::json> got = test::read_lines(folder + "/metrics.jsonl");
+      ASSERT_EQ(got.size(), steps["steps"].size());
+      for (std::size_t i = 0; i < got.size(); ++i)
+        EXPECT_TRUE(
+            test::near_relative(got[i]["loss"].get<double>(), steps["steps"][i]["loss"].get<double>(), 1e-5))
+            << name << " step " << i + 1 << " on " << ranks;
+    }
+  }
+}
+
 TEST_F(RanksTraining, MoreRanksThanSongsOfABatch) {
   if (test::ranks_are_processes()) GTEST_SKIP() << "every process has a folder of its own";
   // 26 songs in batches of 5: the last batch would have one song and joins the one before.
