@@ -111,7 +111,8 @@ void FrameServer::read_from(int id, Connection& connection) {
         body.end();
         connection.introduced = true;
       }
-      if (received == Received::kClosed) connection.closing = true;
+      if (received == Received::kClosed || received == Received::kCut) connection.closing = true;
+      connection.cut = received == Received::kCut;
       if (received != Received::kSome) return;
     }
   } catch (const Error&) {
@@ -136,8 +137,10 @@ void FrameServer::flush(Connection& connection) {
       connection.unsent.erase(0, static_cast<std::size_t>(count));
     else if (errno == EAGAIN || errno == EWOULDBLOCK)
       return;
-    else if (errno != EINTR)
+    else if (errno != EINTR) {
+      connection.cut = errno != EPIPE && errno != ECONNRESET;
       connection.closing = true;
+    }
   }
 }
 
@@ -151,9 +154,9 @@ void FrameServer::close_marked() {
       continue;
     }
     const int id = i->first;
-    const bool known = i->second.introduced;
+    const bool known = i->second.introduced, cut = i->second.cut;
     i = connections_.erase(i);
-    if (known) service_.on_close(*this, id);
+    if (known) service_.on_close(*this, id, cut);
   }
 }
 

@@ -22,7 +22,8 @@ class FrameServer {
     virtual ~Service() = default;
     // All from the server's thread. Error(kInput) from on_frame closes that connection.
     virtual void on_frame(FrameServer& server, int connection, const Frame& frame) = 0;
-    virtual void on_close(FrameServer& server, int connection) = 0;  // by the other side, or for garbage
+    // By the other side or for garbage; cut: because nothing gets through any more.
+    virtual void on_close(FrameServer& server, int connection, bool cut) = 0;
     virtual void on_tick(FrameServer&) {}  // every `tick_seconds`, when what has arrived was handed over
   };
 
@@ -43,7 +44,7 @@ class FrameServer {
     std::string unsent;
     SteadyTime accepted;
     bool introduced = false;
-    bool closing = false;
+    bool closing = false, cut = false;
   };
   void serve();
   void accept_all();

@@ -52,8 +52,9 @@ void RankJudge::says_goodbye(int rank) {
   at(rank).goodbye = true;
 }
 
-void RankJudge::connection_closed(int rank, Time now) {
+void RankJudge::connection_closed(int rank, Time now, bool cut) {
   at(rank).closed = true;
+  at(rank).cut = cut;
   if (at(rank).lost()) fault(now);
 }
 
@@ -121,6 +122,10 @@ std::optional<RankJudge::Verdict> RankJudge::verdict(Time now) const {
     if (stood_still_ >= timeout_ / 2 && dead.size() + 1 == ranks_.size())
       return lost(
           fmt::format("{} stood still for {:.0f} s, and the others have ended", names({0}), stood_still_));
+    const std::vector<int> cut = all_that([](const Rank& r) { return r.lost() && r.cut; });
+    if (cut.size() == dead.size())
+      return lost(fmt::format("{}: cut off, for the network lets nothing through; the run has been stopped",
+                              names(cut)));
     return lost(
         fmt::format("{} died: killed, out of memory or crashed; the run has been stopped", names(dead)));
   }

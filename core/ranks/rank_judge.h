@@ -34,7 +34,8 @@ class RankJudge {
   void heard(int rank, std::int64_t exchanges, Time now);  // how many collective calls it has begun
   void reports(int rank, int exit_code, const std::string& text, Time now);
   void says_goodbye(int rank);
-  void connection_closed(int rank, Time now);
+  // cut: not by its end, but because nothing gets through any more.
+  void connection_closed(int rank, Time now, bool cut = false);
   // This process itself stood still for so long: nobody could be heard, and nobody is to blame.
   void stood_still(std::chrono::steady_clock::duration gap);
 
@@ -45,7 +46,7 @@ class RankJudge {
 
  private:
   struct Rank {
-    bool joined = false, goodbye = false, closed = false;
+    bool joined = false, goodbye = false, closed = false, cut = false;
     RankPerson person;
     Time heard, advanced;
     std::int64_t exchanges = 0;

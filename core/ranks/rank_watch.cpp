@@ -97,10 +97,10 @@ class RankWatch::Server final : public FrameServer::Service {
     body.end();
   }
 
-  void on_close(FrameServer&, int connection) override {
+  void on_close(FrameServer&, int connection, bool cut) override {
     const auto found = rank_of_.find(connection);
     if (found == rank_of_.end()) return;
-    judge_.connection_closed(found->second, std::chrono::steady_clock::now());
+    judge_.connection_closed(found->second, std::chrono::steady_clock::now(), cut);
     rank_of_.erase(found);
   }
 
@@ -255,12 +255,15 @@ void RankWatch::listen_to_rank_0() {
     } catch (const Error&) {
       return rank_0_is_lost("sends what no rank sends", kLastWords);
     }
-    if (received == Received::kClosed) {
+    const bool over = received == Received::kClosed || received == Received::kCut;
+    if (over) {
       const std::lock_guard lock(mutex_);
       if (state_ == State::kDone || state_ == State::kEnded) return;
     }
-    if (received == Received::kClosed)
-      return rank_0_is_lost("died: killed, out of memory or crashed", kLastWords);
+    if (over)
+      return rank_0_is_lost(received == Received::kCut ? "is cut off: the network lets nothing through"
+                                                       : "died: killed, out of memory or crashed",
+                            kLastWords);
     if (std::chrono::steady_clock::now() - heard > std::chrono::duration<double>(options_.timeout))
       return rank_0_is_lost(
           fmt::format("has not been heard of for {:g} s (distributed.timeout): stopped, or cut off",

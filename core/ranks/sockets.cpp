@@ -224,7 +224,8 @@ Received receive_into(const Socket& socket, FrameReader& reader) {
     }
     if (count == 0) return Received::kClosed;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return Received::kNothing;
-    if (errno != EINTR) return Received::kClosed;
+    if (errno == ECONNRESET || errno == EPIPE) return Received::kClosed;
+    if (errno != EINTR) return Received::kCut;
   }
 }
 

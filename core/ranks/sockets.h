@@ -47,7 +47,8 @@ std::string host_name();
 // False where the other side is gone or takes nothing until the deadline.
 bool send_frame(const Socket& socket, const Frame& frame, SteadyTime deadline);
 
-enum class Received { kSome, kNothing, kClosed };
+// kClosed: by the other side, or by its end. kCut: nothing gets through any more.
+enum class Received { kSome, kNothing, kClosed, kCut };
 // What has arrived, without waiting.
 Received receive_into(const Socket& socket, FrameReader& reader);
 // Waits for bytes.

@@ -80,7 +80,7 @@ void TcpStoreServer::Service::on_frame(FrameServer& server, int connection, cons
   waiting.erase(first, last);
 }
 
-void TcpStoreServer::Service::on_close(FrameServer&, int connection) {
+void TcpStoreServer::Service::on_close(FrameServer&, int connection, bool) {
   std::erase_if(waiting, [&](const auto& entry) { return entry.second == connection; });
 }
 
@@ -106,7 +106,8 @@ std::string TcpStore::ask(const StoreRequest& request, double seconds) {
     if (!wait_readable(socket_, deadline))
       fail(ErrorKind::kDevice, "{} has not got {} within {:g} s: a rank is missing", place_,
            in_quotes(request.key), seconds);
-    if (receive_into(socket_, reader_) == Received::kClosed)
+    if (const Received received = receive_into(socket_, reader_);
+        received == Received::kClosed || received == Received::kCut)
       fail(ErrorKind::kDevice, "{} closed the connection; is it a rank of this run?", place_);
   }
 }

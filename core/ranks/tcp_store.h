@@ -37,7 +37,7 @@ class TcpStoreServer {
  private:
   struct Service final : FrameServer::Service {
     void on_frame(FrameServer& server, int connection, const Frame& frame) override;
-    void on_close(FrameServer& server, int connection) override;
+    void on_close(FrameServer& server, int connection, bool cut) override;
     std::map<std::string, std::string> values;
     std::multimap<std::string, int> waiting;  // connections that asked for a key that is not there yet
   };

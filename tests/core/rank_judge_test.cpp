@@ -76,6 +76,14 @@ TEST_F(Judge, ADeadRankIsNamedWithHostAndProcess) {
   EXPECT_TRUE(verdict_has(4, {"rank 3 of 4 (west, pid 103) died", "; advice"}));
 }
 
+TEST_F(Judge, ABrokenConnectionIsNoDeath) {
+  all_join(4);
+  judge_.connection_closed(2, now_, true);
+  judge_.connection_closed(3, now_, true);
+  now_ += milliseconds(500);
+  EXPECT_TRUE(verdict_has(4, {"ranks 2 (west, pid 102), 3 (west, pid 103) of 4: cut off", "network"}));
+}
+
 TEST_F(Judge, ADeadRankExplainsTheFailuresOfOthers) {
   all_join(4);
   judge_.reports(0, 4, "connection reset", now_);
