@@ -3,9 +3,11 @@
 #include <sys/utsname.h>
 
 #include "core/build_info.h"
+#include "core/check.h"
 #include "core/cuda/nccl_communicator.h"
 #include "core/device.h"
 #include "core/parallel.h"
+#include "core/ranks/launch_environment.h"
 #include "kernels/conv_block.h"
 
 namespace emer {
@@ -15,6 +17,16 @@ namespace {
 std::string nccl_facts() {
   if constexpr (kWithCuda) return nccl_status();
   return "not built in";
+}
+
+std::string launch_facts() {
+  try {
+    const LaunchEnvironment env = launch_environment();
+    if (env.ranks == 1) return name_of(env.kind);
+    return fmt::format("{}, rank {} of {}", name_of(env.kind), env.rank, env.ranks);
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 }  // namespace
@@ -40,6 +52,7 @@ nlohmann::json environment_facts(const Communicator& ranks) {
           {"device", why},
           {"communicator", ranks.name()},
           {"ranks", ranks.size()},
+          {"launch", launch_facts()},
           {"system", std::string(system.sysname) + " " + system.release}};
 }
 

@@ -8,7 +8,7 @@
 namespace emer {
 
 // version, git_hash, build {…}, cpu, threads, cuda {status, devices, runtime, driver, cudnn, nccl}, device (the `auto`
-// choice and why), communicator, ranks, system.
+// choice and why), communicator, ranks, launch (how this process was started), system.
 nlohmann::json environment_facts(const Communicator& ranks);
 
 }  // namespace emer

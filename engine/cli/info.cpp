@@ -27,6 +27,7 @@ void print_text(const nlohmann::json& facts) {
   fmt::print("  {:<14} {}\n", "runs on", facts["device"].get<std::string>());
   fmt::print("  {:<14} {} ({})\n", "ranks", facts["ranks"].get<int>(),
              facts["communicator"].get<std::string>());
+  fmt::print("  {:<14} {}\n", "started", facts["launch"].get<std::string>());
 }
 
 }  // namespace

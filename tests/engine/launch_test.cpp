@@ -1,10 +1,12 @@
 // emer launch and ranks started by mpirun: the real program, its exit code, and the one line of the run.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <yaml-cpp/yaml.h>
 
 #include <chrono>
 #include <thread>
 
+#include "core/ranks/launch_environment.h"
 #include "engine/cli/launcher.h"
 #include "tests/engine/launch_run.h"
 
@@ -59,6 +61,54 @@ TEST(LaunchCommand, RanksByVariablesNeedWhatCarriesArrays) {
       one_line(with("RANK=5 WORLD_SIZE=4 MASTER_ADDR=a MASTER_PORT=1"), 2, {"RANK=5", "WORLD_SIZE=4"}));
   EXPECT_TRUE(one_line(with("RANK=0 WORLD_SIZE=2"), 2, {"MASTER_ADDR"}));
   EXPECT_TRUE(one_line(with("RANK=0 WORLD_SIZE=1"), 0, {}) == false) << "a world of one has nothing to say";
+}
+
+// Kubernetes gives each pod of an Indexed Job its index as an annotation, and the first one the name JOB-0 in the
+// subdomain that a headless service of that name makes.
+TEST(LaunchRecipes, TheVariablesOfTheKubernetesJobMakeAWorld) {
+  const std::vector<YAML::Node> all = YAML::LoadAllFromFile(EMER_SOURCE_DIR "/tools/launch/kubernetes.yaml");
+  ASSERT_EQ(all.size(), 2u);
+  const YAML::Node service = all[0], job = all[1], pod = job["spec"]["template"]["spec"];
+  ASSERT_EQ(job["kind"].as<std::string>(), "Job");
+  EXPECT_EQ(job["spec"]["completionMode"].as<std::string>(), "Indexed");
+  EXPECT_EQ(service["spec"]["clusterIP"].as<std::string>(), "None");
+  EXPECT_EQ(service["metadata"]["name"].as<std::string>(), pod["subdomain"].as<std::string>());
+  EXPECT_EQ(service["spec"]["selector"]["job-name"].as<std::string>(),
+            job["metadata"]["name"].as<std::string>());
+  const int pods = job["spec"]["completions"].as<int>();
+  EXPECT_EQ(job["spec"]["parallelism"].as<int>(), pods) << "all ranks at once";
+  for (int index = 0; index < pods; ++index) {
+    const LaunchEnvironment env =
+        launch_environment([&](const std::string& name) -> std::optional<std::string> {
+          for (const YAML::Node& variable : pod["containers"][0]["env"]) {
+            if (variable["name"].as<std::string>() != name) continue;
+            if (variable["value"]) return variable["value"].as<std::string>();
+            EXPECT_EQ(variable["valueFrom"]["fieldRef"]["fieldPath"].as<std::string>(),
+                      "metadata.annotations['batch.kubernetes.io/job-completion-index']");
+            return std::to_string(index);
+          }
+          return {};
+        });
+    EXPECT_EQ(env.kind, LaunchEnvironment::Kind::kVariables);
+    EXPECT_EQ(env.rank, index);
+    EXPECT_EQ(env.ranks, pods);
+    EXPECT_EQ(env.local_rank, 0);
+    EXPECT_EQ(env.master_address,
+              job["metadata"]["name"].as<std::string>() + "-0." + pod["subdomain"].as<std::string>());
+    EXPECT_GT(env.master_port, 0);
+  }
+}
+
+TEST(LaunchCommand, InfoSaysHowItWasStarted) {
+  const auto launch_of = [](const std::string& variables) {
+    const test::Finished got =
+        test::run_program({"/usr/bin/env", "sh", "-c", variables + " '" EMER_BINARY "' info --json"});
+    EXPECT_EQ(got.code, 0) << got.err;
+    return nlohmann::json::parse(got.out)["launch"].get<std::string>();
+  };
+  EXPECT_EQ(launch_of(""), "alone");
+  EXPECT_EQ(launch_of("OMPI_COMM_WORLD_RANK=2 OMPI_COMM_WORLD_SIZE=4"), "mpirun, rank 2 of 4");
+  EXPECT_TRUE(test::contains(launch_of("RANK=5 WORLD_SIZE=4"), "RANK=5 of WORLD_SIZE=4"));
 }
 
 // run_children() with shells as ranks.

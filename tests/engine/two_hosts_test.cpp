@@ -103,7 +103,7 @@ TEST_F(TwoHosts, ACutCableEndsTheRunWhichThenGoesOnToTheSameWeights) {
   EXPECT_LT(took, 90.0) << "4 s until the ranks end, then mpirun's own wait for the other host";
 
   const test::Finished resumed =
-      test::run_program(two_hosts("train " + config + " --run " + run + " --resume"));
+      test::run_program(two_hosts("train " + config + " --run " + run + " --resume auto"));
   ASSERT_EQ(resumed.code, 0) << resumed.err;
   const std::string undisturbed = folder_ / "undisturbed";
   const test::Finished reference = test::run_program(
