@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "core/check.h"
-#include "core/collectives.h"
 #include "core/random.h"
 #include "kernels/epoch_order.h"
 
@@ -33,7 +32,11 @@ DeviceSteps::DeviceSteps(Context& ctx, const Config& config, DualEncoder<float>&
       squares_(ctx, {1}) {
   EMER_CHECK(reduction != nullptr || ranks_of(ctx) == 1, "device steps: {} ranks and no reduction",
              ranks_of(ctx));
-  if (!config.train.cuda_graph) why_not_recorded_ = "train.cuda_graph is false";
+  if (!config.train.cuda_graph)
+    why_not_recorded_ = "train.cuda_graph is false";
+  else if (through_host())
+    why_not_recorded_ =
+        fmt::format("ranks exchange arrays through host memory ({})", ctx.communicator().name());
   stop_.zero(ctx);
   clear_gradients();
   if (batches.is_scheduled()) {
@@ -109,7 +112,7 @@ void DeviceSteps::step(int n) {
 // Ranks exchange arrays in such a run too, so where one must, all do: with rows of their own, and arenas that grow when
 // they will, they may not agree by themselves.
 std::vector<int> DeviceSteps::not_recorded(const std::vector<int>& sizes) {
-  if (!config_.train.cuda_graph) return {};
+  if (!config_.train.cuda_graph || through_host()) return {};
   std::vector<int> all = sizes;
   std::sort(all.begin(), all.end(), std::greater<>());
   all.erase(std::unique(all.begin(), all.end()), all.end());

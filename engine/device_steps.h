@@ -15,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "core/collectives.h"
 #include "core/context.h"
 #include "core/tensor.h"
 #include "core/work_graph.h"
@@ -62,6 +63,7 @@ class DeviceSteps {
 
  private:
   std::vector<StepOutcome> window(std::span<const PlannedStep> steps, bool update);
+  bool through_host() const { return ranks_of(ctx_) > 1 && !ctx_.communicator().on_device(); }
   std::vector<int> not_recorded(const std::vector<int>& sizes);
   void clear_gradients();
   void order_epoch(std::int64_t epoch);
