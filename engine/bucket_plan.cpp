@@ -39,16 +39,19 @@ std::vector<Bucket> plan_buckets(const std::vector<std::int64_t>& sizes, std::in
   return buckets;
 }
 
-std::vector<BucketPart> share_of(const Bucket& bucket, int rank) {
-  std::vector<BucketPart> share;
-  const std::int64_t begin = bucket.block * rank, end = begin + bucket.block;
+std::vector<BucketPart> parts_within(const Bucket& bucket, std::int64_t begin, std::int64_t end) {
+  std::vector<BucketPart> within;
   for (const BucketPart& part : bucket.parts) {
     const std::int64_t from = std::max(begin, part.at), to = std::min(end, part.at + part.count);
     if (from < to)
-      share.push_back(
+      within.push_back(
           {.array = part.array, .first = part.first + from - part.at, .count = to - from, .at = from});
   }
-  return share;
+  return within;
+}
+
+std::vector<BucketPart> share_of(const Bucket& bucket, int rank) {
+  return parts_within(bucket, bucket.block * rank, bucket.block * (rank + 1));
 }
 
 }  // namespace emer

@@ -31,7 +31,9 @@ struct Bucket {
 std::vector<Bucket> plan_buckets(const std::vector<std::int64_t>& sizes, std::int64_t bucket_elements,
                                  int ranks);
 
-// What of the bucket's parts lies in a rank's share; `at` is still the place in the whole bucket.
+// What of the bucket's parts lies in places [begin, end); `at` is still the place in the whole bucket.
+std::vector<BucketPart> parts_within(const Bucket& bucket, std::int64_t begin, std::int64_t end);
+// The same for a rank's share.
 std::vector<BucketPart> share_of(const Bucket& bucket, int rank);
 
 }  // namespace emer

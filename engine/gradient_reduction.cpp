@@ -1,5 +1,6 @@
 #include "engine/gradient_reduction.h"
 
+#include <algorithm>
 #include <exception>
 
 #include "core/check.h"
@@ -136,27 +137,49 @@ void GradientReduction<Real>::gather_values() {
 }
 
 template <class Real>
-std::vector<std::vector<Real>> GradientReduction<Real>::gather_to_first(const std::vector<const Real*>& own) {
+std::vector<std::vector<Real>> GradientReduction<Real>::gather_to_first(const std::vector<const Real*>& own,
+                                                                        std::int64_t at_once) {
   EMER_CHECK(own.size() == own_.size(), "gradient reduction: {} arrays for {} parts", own.size(),
              own_.size());
   const bool first = rank_of(ctx_) == 0;
   std::vector<std::vector<Real>> all(parameters_.size());
   if (first)
     for (std::size_t i = 0; i < all.size(); ++i) all[i].resize(parameters_[i]->value.size());
-  Tensor<Real> whole;
-  std::size_t k = 0;
+  // In pieces of every share, for a bucket may be as large as the model.
+  const int ranks = ranks_of(ctx_);
+  Tensor<Real> piece;
+  std::size_t k = 0;  // of own()
   for (std::size_t b = 0; b < plan_.size(); ++b) {
     const Bucket& bucket = plan_[b];
-    whole.resize(ctx_, {bucket.block * ranks_of(ctx_)});
-    whole.zero(ctx_);
-    for (const BucketPart& part : shares_[b])
-      copy_elements(ctx_, whole.data() + part.at, own[k++], part.count);
-    all_gather<Real>(ctx_, whole.data() + bucket.block * rank_of(ctx_), whole.data(),
-                     static_cast<std::size_t>(bucket.block));
-    if (first)
-      for (const BucketPart& part : bucket.parts)
-        copy_to_host(ctx_, all[part.array].data() + part.first, whole.data() + part.at,
-                     static_cast<std::size_t>(part.count) * sizeof(Real));
+    const std::int64_t step = std::min(bucket.block, at_once);
+    piece.resize(ctx_, {step * ranks});
+    piece.zero(ctx_);
+    for (std::int64_t from = 0; from < bucket.block; from += step) {
+      const std::int64_t count = std::min(step, bucket.block - from);
+      const auto parts_of = [&](int rank) {
+        const std::int64_t begin = bucket.block * rank + from;
+        return parts_within(bucket, begin, begin + count);
+      };
+      // A rank's elements lie in its part of the piece as they lie in its part of the bucket.
+      const auto place = [&](int rank, const BucketPart& part) {
+        return piece.data() + count * rank + (part.at - bucket.block * rank - from);
+      };
+      const int me = rank_of(ctx_);
+      for (const BucketPart& part : parts_of(me)) {
+        std::size_t share = k;
+        while (own_[share].parameter != parameters_[part.array] || own_[share].first > part.first ||
+               own_[share].first + own_[share].count <= part.first)
+          ++share;
+        copy_elements(ctx_, place(me, part), own[share] + (part.first - own_[share].first), part.count);
+      }
+      all_gather<Real>(ctx_, piece.data() + count * me, piece.data(), static_cast<std::size_t>(count));
+      if (first)
+        for (int rank = 0; rank < ranks; ++rank)
+          for (const BucketPart& part : parts_of(rank))
+            copy_to_host(ctx_, all[part.array].data() + part.first, place(rank, part),
+                         static_cast<std::size_t>(part.count) * sizeof(Real));
+    }
+    k += shares_[b].size();
   }
   return all;
 }

@@ -57,8 +57,10 @@ class GradientReduction {
   // Every parameter's value <- its parts as their owners have them. May be recorded.
   void gather_values();
   // The same for other arrays over the same parts: own[k] of own()'s part k, on the device. Returns one array for each
-  // of trained(), in host memory; on ranks other than 0 they are empty.
-  std::vector<std::vector<Real>> gather_to_first(const std::vector<const Real*>& own);
+  // of trained(), in host memory; on ranks other than 0 they are empty. at_once: elements of each rank that are on the
+  // device at a time.
+  std::vector<std::vector<Real>> gather_to_first(const std::vector<const Real*>& own,
+                                                 std::int64_t at_once = std::int64_t{1} << 18);
   const ParameterList<Real>& trained() const { return parameters_; }
 
  private:

@@ -99,6 +99,29 @@ std::int64_t elements(const StateArray& array) {
   return element_count(array.shape);
 }
 
+// That the file holds them and nothing else but `others` more.
+void check_arrays(const SafetensorsFile& file, const std::vector<StateArray>& arrays, std::size_t others) {
+  std::vector<std::string> wrong;
+  for (const StateArray& array : arrays) {
+    const TensorInfo* info = file.find(array.name);
+    if (info == nullptr)
+      wrong.push_back(array.name + " is missing");
+    else if (info->dtype != DType::kF32)
+      wrong.push_back(fmt::format("{} is {}, expected F32", array.name, name_of(info->dtype)));
+    else if (info->shape != array.shape)
+      wrong.push_back(fmt::format("{} has another shape than its weight", array.name));
+  }
+  if (wrong.empty() && file.tensors().size() != arrays.size() + others) {
+    for (const TensorInfo& info : file.tensors())
+      if (info.name != "step" && std::none_of(arrays.begin(), arrays.end(), [&](const StateArray& array) {
+            return array.name == info.name;
+          }))
+        wrong.push_back(info.name + " is not of this model");
+  }
+  if (!wrong.empty())
+    fail_input("{}: {} tensors do not fit the model: {}", file.label(), wrong.size(), joined(wrong, "; "));
+}
+
 OptimizerState read_whole(const std::string& path, const std::vector<StateArray>& arrays,
                           const std::vector<StateRange>& ranges) {
   const SafetensorsFile file = SafetensorsFile::open(path);
@@ -107,15 +130,19 @@ OptimizerState read_whole(const std::string& path, const std::vector<StateArray>
   std::vector<StateArray> moments;
   for (const StateArray& array : arrays)
     for (const char* moment : {"m.", "v."}) moments.push_back({moment + array.name, array.shape});
-  std::vector<std::vector<float>> values = read_arrays(file, moments, 1);
+  check_arrays(file, moments, 1);
+  // One array at a time: the ranges may be a small part of all.
   OptimizerState state{.step = step.front()};
-  for (const StateRange& range : ranges) {
-    const auto cut = [&](const std::vector<float>& all) {
-      return std::vector<float>(all.begin() + range.first, all.begin() + range.first + range.count);
-    };
-    state.m.push_back(cut(values[2 * range.array]));
-    state.v.push_back(cut(values[2 * range.array + 1]));
-  }
+  state.m.resize(ranges.size());
+  state.v.resize(ranges.size());
+  for (std::size_t array = 0; array < arrays.size(); ++array)
+    for (auto* moment : {&state.m, &state.v}) {
+      const std::vector<float> all =
+          file.read<float>((moment == &state.m ? "m." : "v.") + arrays[array].name);
+      for (std::size_t k = 0; k < ranges.size(); ++k)
+        if (ranges[k].array == array)
+          (*moment)[k].assign(all.begin() + ranges[k].first, all.begin() + ranges[k].first + ranges[k].count);
+    }
   return state;
 }
 
@@ -166,25 +193,7 @@ void write_optimizer_shard(const std::string& path, const std::vector<StateArray
 
 std::vector<std::vector<float>> read_arrays(const SafetensorsFile& file,
                                             const std::vector<StateArray>& arrays, std::size_t others) {
-  std::vector<std::string> wrong;
-  for (const StateArray& array : arrays) {
-    const TensorInfo* info = file.find(array.name);
-    if (info == nullptr)
-      wrong.push_back(array.name + " is missing");
-    else if (info->dtype != DType::kF32)
-      wrong.push_back(fmt::format("{} is {}, expected F32", array.name, name_of(info->dtype)));
-    else if (info->shape != array.shape)
-      wrong.push_back(fmt::format("{} has another shape than its weight", array.name));
-  }
-  if (wrong.empty() && file.tensors().size() != arrays.size() + others) {
-    for (const TensorInfo& info : file.tensors())
-      if (info.name != "step" && std::none_of(arrays.begin(), arrays.end(), [&](const StateArray& array) {
-            return array.name == info.name;
-          }))
-        wrong.push_back(info.name + " is not of this model");
-  }
-  if (!wrong.empty())
-    fail_input("{}: {} tensors do not fit the model: {}", file.label(), wrong.size(), joined(wrong, "; "));
+  check_arrays(file, arrays, others);
   std::vector<std::vector<float>> values;
   for (const StateArray& array : arrays) values.push_back(file.read<float>(array.name));
   return values;

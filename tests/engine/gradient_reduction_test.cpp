@@ -245,11 +245,14 @@ TEST(GradientReduction, GathersWhatOwnersHold) {
               std::copy_n(right.begin() + part.first, part.count, value);
               own.push_back(value);
             }
-        const std::vector<std::vector<float>> first = reduction.gather_to_first(own);
+        for (const std::int64_t at_once : {100, 1000, 1 << 20}) {
+          const std::vector<std::vector<float>> first = reduction.gather_to_first(own, at_once);
+          for (std::size_t i = 0; i < kSizes.size(); ++i)
+            EXPECT_EQ(first[i], rank_of(ctx) == 0 ? gradient_of<float>(9, i) : std::vector<float>());
+        }
         reduction.gather_values();
         for (std::size_t i = 0; i < kSizes.size(); ++i) {
           EXPECT_EQ(arrays.trained(i).value.to_host(ctx), gradient_of<float>(9, i)) << "array " << i;
-          EXPECT_EQ(first[i], rank_of(ctx) == 0 ? gradient_of<float>(9, i) : std::vector<float>());
         }
       });
 }
