@@ -6,6 +6,7 @@
 
 #include "core/parallel.h"
 #include "kernels/cpu/blas.h"
+#include "kernels/cpu/centred_gaussians.h"
 
 namespace emer::cpu {
 
@@ -13,17 +14,9 @@ namespace {
 
 using Index = std::int64_t;
 
-constexpr double kVarianceFloor = 1e-6;  // added to exp(log_variance), method.md 3.1
-constexpr Index kStripRows = 256;        // rows of S at a time: enough for the products to run at full speed
+constexpr Index kStripRows = 256;  // rows of S at a time: enough for the products to run at full speed
 constexpr Index kRowGrain = 8;
 constexpr Index kColumnGrain = 64;
-
-// One side in gauge-centred coordinates, [n, d] in double.
-struct Centred {
-  double* mean;          // (mu - c) / s
-  double* variance;      // v / s^2
-  double* log_variance;  // ln of the line above
-};
 
 template <class Real>
 class KlRank {
@@ -39,7 +32,7 @@ class KlRank {
     const auto cells = static_cast<std::size_t>(n_ * d_), rows = static_cast<std::size_t>(rows_);
     const auto columns = static_cast<std::size_t>(n_), width = static_cast<std::size_t>(2 * d_);
     const auto all = static_cast<std::size_t>(samples_ * d_);
-    for (Centred* side : {&music_, &emotion_})
+    for (CentredGaussians* side : {&music_, &emotion_})
       *side = {ctx.scratch<double>(all), ctx.scratch<double>(all), ctx.scratch<double>(all)};
     inverse_scale_ = ctx.scratch<double>(static_cast<std::size_t>(d_));
     row_operand_ = ctx.scratch<Real>(rows * width);
@@ -79,7 +72,7 @@ class KlRank {
 
  private:
   struct View {
-    Centred centred;
+    CentredGaussians centred;
     GaussianSide<Real> columns, rows;  // gradients
   };
 
@@ -95,48 +88,14 @@ class KlRank {
     return i >= a_.piece.own_begin && i < a_.piece.own_end ? a_.first_row + i - a_.piece.own_begin : -1;
   }
 
-  void load(const GaussianSide<Real>& from, const Centred& to, Index first, Index count) const {
-    parallel_for(count, kRowGrain, [&](Index begin, Index end) {
-      for (Index k = begin * d_; k < end * d_; ++k) {
-        const double v = std::exp(static_cast<double>(from.log_variance[k])) + kVarianceFloor;
-        to.mean[first * d_ + k] = static_cast<double>(from.mean[k]);
-        to.variance[first * d_ + k] = v;
-        to.log_variance[first * d_ + k] = std::log(v);
-      }
-    });
-  }
-
   void centre() {
-    load(a_.music, music_, 0, n_);
-    load(a_.emotion, emotion_, 0, n_);
+    load_gaussians(a_.music, music_, 0, n_, d_);
+    load_gaussians(a_.emotion, emotion_, 0, n_, d_);
     if (apart_) {
-      load(a_.piece.music, music_, n_, rows_);
-      load(a_.piece.emotion, emotion_, n_, rows_);
+      load_gaussians(a_.piece.music, music_, n_, rows_, d_);
+      load_gaussians(a_.piece.emotion, emotion_, n_, rows_, d_);
     }
-    parallel_for(d_, kColumnGrain, [&](Index begin, Index end) {
-      double shift[kColumnGrain] = {}, log_scale[kColumnGrain] = {}, shrink[kColumnGrain];
-      const Index width = end - begin;
-      for (const Centred* side : {&music_, &emotion_})
-        for (Index i = 0; i < n_; ++i)
-          for (Index k = 0; k < width; ++k) {
-            shift[k] += side->mean[i * d_ + begin + k];
-            log_scale[k] += side->log_variance[i * d_ + begin + k];
-          }
-      for (Index k = 0; k < width; ++k) {
-        shift[k] /= static_cast<double>(2 * n_);
-        log_scale[k] /= static_cast<double>(2 * n_);
-        shrink[k] = std::exp(-log_scale[k]);
-        inverse_scale_[begin + k] = std::sqrt(shrink[k]);
-      }
-      for (const Centred* side : {&music_, &emotion_})
-        for (Index i = 0; i < samples_; ++i)
-          for (Index k = 0; k < width; ++k) {
-            const Index cell = i * d_ + begin + k;
-            side->mean[cell] = (side->mean[cell] - shift[k]) * inverse_scale_[begin + k];
-            side->variance[cell] *= shrink[k];
-            side->log_variance[cell] -= log_scale[k];
-          }
-    });
+    centre_gaussians(music_, emotion_, n_, samples_, d_, inverse_scale_);
   }
 
   // strip <- the products of its rows with all columns.
@@ -161,7 +120,7 @@ class KlRank {
   // Row i is sample base_ + i. S_ij = KL(column view's j || row view's i): 2 S_ij = R_i . C_j + ..., R = [1/w, m/w],
   // C = [w + m^2, -2m].
   double direction(const View& row_view, const View& column_view, int number) {
-    const Centred &rows = row_view.centred, &columns = column_view.centred;
+    const CentredGaussians &rows = row_view.centred, &columns = column_view.centred;
     const bool accumulate = number == 1, add_to_rows = accumulate || (apart_ && !a_.piece.first);
     operands(rows, columns);
     const double norm_weight = a_.piece.first ? a_.norm_weight : 0.0;
@@ -228,7 +187,7 @@ class KlRank {
     return a_.pair_weight * pairs + norm_weight * norm;
   }
 
-  void operands(const Centred& rows, const Centred& columns) {
+  void operands(const CentredGaussians& rows, const CentredGaussians& columns) {
     const Index width = 2 * d_;
     parallel_for(d_, kColumnGrain, [&](Index begin, Index end) {
       double sums[4][kColumnGrain] = {};
@@ -376,11 +335,11 @@ class KlRank {
 
   // d v / d log_variance, divided by v.
   double floor_factor(double variance, Index k) const {
-    return 1.0 - kVarianceFloor * inverse_scale_[k] * inverse_scale_[k] / variance;
+    return 1.0 - kKlVarianceFloor * inverse_scale_[k] * inverse_scale_[k] / variance;
   }
 
-  void row_gradient(Index i, const Real* pulled, double pull, const Centred& rows, const Centred& columns,
-                    const GaussianSide<Real>& out, bool accumulate) {
+  void row_gradient(Index i, const Real* pulled, double pull, const CentredGaussians& rows,
+                    const CentredGaussians& columns, const GaussianSide<Real>& out, bool accumulate) {
     const double weight = row_weight_[i], own = diagonal_gradient_[i];
     for (Index k = 0; k < d_; ++k) {
       const Index cell = (base_ + i) * d_ + k, to = i * d_ + k;
@@ -398,8 +357,8 @@ class KlRank {
   }
 
   // What column_gradient() adds for a row's own pair, where that is no column or its column a copy.
-  void own_gradient(Index i, const Centred& rows, const Centred& columns, const GaussianSide<Real>& out,
-                    bool accumulate) {
+  void own_gradient(Index i, const CentredGaussians& rows, const CentredGaussians& columns,
+                    const GaussianSide<Real>& out, bool accumulate) {
     const double own = diagonal_gradient_[i];
     for (Index k = 0; k < d_; ++k) {
       const Index cell = (base_ + i) * d_ + k, to = i * d_ + k;
@@ -410,7 +369,7 @@ class KlRank {
     }
   }
 
-  void column_gradient(Index j, double pull, const Centred& rows, const Centred& columns,
+  void column_gradient(Index j, double pull, const CentredGaussians& rows, const CentredGaussians& columns,
                        const GaussianSide<Real>& out, bool accumulate) {
     const bool is_row = !apart_ && j >= base_ && j < base_ + rows_;
     const double weight = column_weight_[j], own = is_row ? diagonal_gradient_[j - base_] : 0.0;
@@ -429,11 +388,11 @@ class KlRank {
 
   const GaussianKlRank<Real>& a_;
   const Index n_, d_, rows_;
-  const bool apart_;            // rows are not columns; then they come after them in Centred
-  const Index base_, samples_;  // row 0 in Centred, and how many there are
+  const bool apart_;            // rows are not columns; then they come after them in music_ and emotion_
+  const Index base_, samples_;  // row 0 there, and how many there are
   Index strip_rows_ = 0;
   double temperature_ = 1.0;
-  Centred music_{}, emotion_{};
+  CentredGaussians music_{}, emotion_{};
   double* inverse_scale_;      // [d], 1/s
   Real* row_operand_;          // [rows, 2d], centred R
   Real* column_operand_;       // [n, 2d], centred C

@@ -191,6 +191,40 @@ TEST(RanksKl, AveragesOfRanksOwnLossesAreAnotherObjective) {
   }
 }
 
+// What a rank of four takes for a batch: room for all of it in one piece, for two pieces in many. The arena's blocks are
+// coarse, hence the wide bound: an eighth of 8 MiB is taken here.
+TEST(RanksKl, PiecesNeedLessMemory) {
+  const OneThread quiet;
+  const int n = 2048, ranks = 4;
+  if (!has_world_of(ranks)) GTEST_SKIP() << "the world has another size";
+  const Arrays inputs = gaussians(n, 9);
+  std::size_t bytes[2] = {};
+  for (const int pieces : {1, 16})
+    on_ranks(ranks, [&](Context& ctx) {
+      const Shard own = shard_of(ctx, n);
+      std::vector<std::vector<float>> in,
+          out(4, std::vector<float>(static_cast<std::size_t>(own.count * kWidth)));
+      for (const char* name : {"music.mean", "music.log_variance", "emotion.mean", "emotion.log_variance"}) {
+        const auto first = inputs.at(name).begin() + own.first * kWidth;
+        in.emplace_back(first, first + own.count * kWidth);
+      }
+      CompositeLoss<float> loss(ctx, kl_alone({.pieces = pieces}), kWidth);
+      PairBatch<float> batch{static_cast<int>(own.count),
+                             kWidth,
+                             nullptr,
+                             in[0].data(),
+                             in[1].data(),
+                             nullptr,
+                             in[2].data(),
+                             in[3].data()};
+      batch.total = n;
+      loss.evaluate(ctx, batch,
+                    {nullptr, out[0].data(), out[1].data(), nullptr, out[2].data(), out[3].data()});
+      if (rank_of(ctx) == 0) bytes[pieces == 1 ? 0 : 1] = ctx.arena().capacity();
+    });
+  EXPECT_LT(bytes[1], bytes[0] / 2) << bytes[0];
+}
+
 // Every row of the batch is a column of exactly one piece, and those that exist come first.
 TEST(RanksKl, PiecesHaveEveryColumnOnce) {
   for (const int total : {1, 2, 7, 9, 64, 100})
