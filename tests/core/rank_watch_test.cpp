@@ -36,14 +36,13 @@ std::vector<std::string> lines_of(const std::string& path) {
 // A rank in its own process, forked off while this one has no threads. The body runs when all have joined.
 class Ranks {
  public:
-  using Body = std::function<void(RankWatch&, int rank)>;
+  using Body = std::function<int(RankWatch&, int rank)>;  // the exit code
   Ranks(int ranks, double timeout, const Body& body) {
     for (int r = 0; r < ranks; ++r) {
       const pid_t pid = ::fork();
       if (pid == 0) {
         ::alarm(120);
-        be(r, ranks, timeout, body);
-        ::_exit(99);
+        ::_exit(be(r, ranks, timeout, body));
       }
       pids_.push_back(pid);
     }
@@ -74,7 +73,7 @@ class Ranks {
   std::vector<std::string> told() const { return lines_of(folder_ / "told"); }
 
  private:
-  void be(int rank, int ranks, double timeout, const Body& body) const {
+  int be(int rank, int ranks, double timeout, const Body& body) const {
     const RankWatchOptions options{.rank = rank,
                                    .ranks = ranks,
                                    .timeout = timeout,
@@ -98,13 +97,13 @@ class Ranks {
     }
     watch->join();
     append_line(folder_ / "joined", std::to_string(rank));
-    body(*watch, rank);
+    return body(*watch, rank);
   }
   test::TemporaryFolder folder_;
   std::vector<pid_t> pids_;
 };
 
-const Ranks::Body kBlocked = [](RankWatch&, int) { sleep_for_ever(); };
+const Ranks::Body kBlocked = [](RankWatch&, int) -> int { sleep_for_ever(); };
 constexpr double kNever = 300.0;  // a timeout that no test lives to see
 constexpr double kShort = 2.0;
 
@@ -112,7 +111,7 @@ TEST(RankWatch, RanksThatAreDoneLeaveInPeace) {
   Ranks ranks(4, kNever, [](RankWatch& watch, int rank) {
     ::usleep(static_cast<useconds_t>(rank) * 30000);
     for (int i = 0; i < 3; ++i) watch.begin_exchange();
-    ::_exit(watch.finish() ? 0 : 98);
+    return watch.finish() ? 0 : 98;
   });
   for (int r = 0; r < 4; ++r) EXPECT_EQ(ranks.wait(r), 0) << r;
   EXPECT_TRUE(ranks.told().empty());
@@ -172,7 +171,7 @@ TEST(RankWatch, AStoppedRankZeroToo) {
 }
 
 TEST(RankWatch, ARankThatIsBusyElsewhereIsNamed) {
-  Ranks ranks(3, kShort, [](RankWatch& watch, int rank) {
+  Ranks ranks(3, kShort, [](RankWatch& watch, int rank) -> int {
     watch.begin_exchange();
     if (rank != 1) watch.begin_exchange();
     if (rank == 1)
@@ -186,7 +185,7 @@ TEST(RankWatch, ARankThatIsBusyElsewhereIsNamed) {
 }
 
 TEST(RankWatch, AnErrorOfOneRankIsTheRuns) {
-  Ranks ranks(3, kNever, [](RankWatch& watch, int rank) {
+  Ranks ranks(3, kNever, [](RankWatch& watch, int rank) -> int {
     if (rank == 2) watch.report(3, "songs.safetensors: no such file");
     sleep_for_ever();
   });
@@ -195,7 +194,10 @@ TEST(RankWatch, AnErrorOfOneRankIsTheRuns) {
 }
 
 TEST(RankWatch, TheSameErrorOfAllIsToldOnce) {
-  Ranks ranks(3, kNever, [](RankWatch& watch, int) { watch.report(5, "stopped by a signal"); });
+  Ranks ranks(3, kNever, [](RankWatch& watch, int) {
+    watch.report(5, "stopped by a signal");
+    return 98;
+  });
   for (int r = 0; r < 3; ++r) EXPECT_EQ(ranks.wait(r), 5) << r;
   EXPECT_EQ(ranks.told(), std::vector<std::string>{"0: stopped by a signal"});
 }
