@@ -14,6 +14,7 @@
 
 #include "bench/case.h"
 #include "bench/measure.h"
+#include "bench/scaling_command.h"
 #include "core/build_info.h"
 #include "core/check.h"
 #include "core/file.h"
@@ -307,7 +308,10 @@ void register_bench(CLI::App& app) {
   command->add_flag("--large", options->large, "the same as --size large");
   command->add_flag("--list", options->list,
                     "name the cases; with --json, write the chosen ones with their shapes");
-  command->callback([options] { run(*options); });
+  bench::register_scaling(*command);
+  command->callback([options, command] {
+    if (command->get_subcommands().empty()) run(*options);
+  });
 }
 
 }  // namespace emer::cli
