@@ -13,8 +13,9 @@
 #include "bench/scaling.h"
 #include "core/build_info.h"
 #include "core/check.h"
+#include "core/context.h"
 #include "core/file.h"
-#include "core/parallel.h"
+#include "engine/agreement.h"
 #include "engine/ranks.h"
 
 namespace emer::bench {
@@ -65,6 +66,9 @@ Json json_of(const ScalingResult& r) {
 
 void on_rank(const Options& options, const std::shared_ptr<Communicator>& world) {
   const bool first = world->rank() == 0;
+  // What is measured are ranks, not the threads of each.
+  Context ctx(DeviceKind::kCpu, world);
+  const ThreadShare one_thread(ctx, 1);
   Json report{{"schema", "emer-bench-scaling-1"},
               {"version", version()},
               {"git_hash", git_hash()},
@@ -123,8 +127,6 @@ void register_scaling(CLI::App& bench) {
       ->capture_default_str();
   command->add_option("--ranks", options->ranks.threads, "ranks of --comm threads")->check(CLI::Range(1, 64));
   command->callback([options] {
-    // One thread a rank: what is measured are ranks, not the threads of each.
-    set_thread_count(1);
     run_on_ranks(
         options->ranks, [] { return RankNeeds{.device = "cpu"}; },
         [&](const std::shared_ptr<Communicator>& world, const std::string&) { on_rank(*options, world); });

@@ -88,10 +88,13 @@ ThreadShare::ThreadShare(Context& ctx, int threads) {
     if (threads > 0) set_thread_count(threads);
     return;
   }
-  // One for all, and while none of them computes.
-  if (ranks.rank() == 0) {
-    before_ = threads > 0 ? 0 : thread_count();
-    set_thread_count(threads > 0 ? threads : std::max(1, before_ / ranks.size()));
+  // One for all, and while none of them computes. OpenBLAS's products take as many threads as the thread that calls them
+  // has been told to, so every rank says it, one after the other.
+  const int all = thread_count(), share = threads > 0 ? threads : std::max(1, all / ranks.size());
+  if (ranks.rank() == 0 && threads == 0) before_ = all;
+  for (int rank = -1; rank < ranks.size(); ++rank) {
+    ctx.communicator().barrier();  // the first time: all have read what it was
+    if (rank == ranks.rank()) set_thread_count(share);
   }
   ctx.communicator().barrier();
 }

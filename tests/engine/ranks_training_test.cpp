@@ -1,11 +1,14 @@
 // Runs on several ranks against the run of one: trajectories in double, whole runs with checkpoints, stops and resumes
 // on another number of ranks, and what ends a run on all ranks.
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <atomic>
 #include <cmath>
 #include <filesystem>
 
+#include "core/parallel.h"
+#include "engine/agreement.h"
 #include "engine/batches.h"
 #include "engine/trainer.h"
 #include "tests/engine/step_models.h"
@@ -209,6 +212,22 @@ TEST_F(RanksTraining, AFailureOfOneRankEndsAllNamingIt) {
     ADD_FAILURE() << error.what();
   }
   EXPECT_EQ(ended, 3);
+}
+
+// A thread starts with the machine's threads for its products, whatever another thread was told.
+TEST(ThreadShare, ProductsOfEveryRankTakeTheShareOfARank) {
+  const test::OneThread one;
+#ifdef EMER_THREAD_SANITIZER
+  constexpr int kWanted = 1;
+#else
+  constexpr int kWanted = 3;
+#endif
+  test::on_ranks(4, [&](Context& ctx) {
+    const ThreadShare share(ctx, 3);
+    if (ctx.communicator().name() != "threads") return;
+    EXPECT_EQ(omp_get_max_threads(), kWanted);
+    EXPECT_EQ(thread_count(), 3);
+  });
 }
 
 }  // namespace
