@@ -3,9 +3,11 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <exception>
 #include <vector>
 
 #include "core/check.h"
+#include "core/collectives.h"
 #include "core/random.h"
 #include "core/tensor.h"
 #include "losses/cca.h"
@@ -23,6 +25,25 @@ double truncated_normal(RandomStream& random) {
     if (std::abs(draw) <= 2.0) return draw;
   }
 }
+
+// What the KL term has started reads and writes the scratch of evaluate(), which goes when a term throws.
+class StartedCalls {
+ public:
+  explicit StartedCalls(Context& ctx) : ctx_(ctx), before_(std::uncaught_exceptions()) {}
+  ~StartedCalls() {
+    if (std::uncaught_exceptions() == before_) return;
+    try {
+      wait_started(ctx_);
+    } catch (const std::exception&) {  // of another rank that has given up: then it is over too
+    }
+  }
+  StartedCalls(const StartedCalls&) = delete;
+  StartedCalls& operator=(const StartedCalls&) = delete;
+
+ private:
+  Context& ctx_;
+  const int before_;
+};
 
 }  // namespace
 
@@ -92,6 +113,7 @@ void CompositeLoss<Real>::evaluate(Context& ctx, const PairBatch<Real>& batch,
       static_cast<std::size_t>(batch.n) * static_cast<std::size_t>(batch.d) * sizeof(Real);
   s.values.zero(ctx);
   const ArenaScope scope(ctx);
+  const StartedCalls started(ctx);
   // Gathered while the CCA term is computed.
   const KlBatch<Real> gaussians = s.has_kl() ? start_kl_batch(ctx, s.options.kl, batch) : KlBatch<Real>{};
   // The gradient of a term that is off is zero where the caller asked for it.

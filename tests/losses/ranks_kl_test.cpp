@@ -8,8 +8,11 @@
 // and 1e-12 is asked for.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <limits>
+#include <thread>
 
 #include "losses/kl_columns.h"
 #include "tests/losses/ranks_loss_run.h"
@@ -250,6 +253,31 @@ TEST(RanksKl, PiecesHaveEveryColumnOnce) {
         }
         EXPECT_EQ(seen, std::vector<int>(static_cast<std::size_t>(total), 1));
       }
+}
+
+// The Gaussians travel through the scratch of evaluate(), which another rank may still read.
+TEST(RanksKl, ATermThatThrowsWaitsForWhatWasStarted) {
+  std::atomic<bool> came = false, waited = false;
+  const auto evaluate = [&](Context& ctx) {
+    std::vector<double> x(6, 1.0), g(6);
+    LossOptions o;
+    o.lambda = 0.5;
+    CompositeLoss<double> loss(ctx, o, 3);
+    PairBatch<double> batch{2, 3, nullptr, x.data(), x.data(), nullptr, x.data(), x.data()};
+    batch.total = 4;
+    if (rank_of(ctx) == 1) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      came = true;
+    }
+    try {
+      loss.evaluate(ctx, batch, {g.data(), g.data(), g.data(), g.data(), g.data(), g.data()});
+    } catch (const Error&) {
+      if (rank_of(ctx) == 0) waited = came.load();
+      throw;
+    }
+  };
+  EXPECT_TRUE(refuses(ErrorKind::kRunFailed, {"cca"}, [&] { on_ranks(2, evaluate); }));
+  EXPECT_TRUE(waited);
 }
 
 TEST(RanksKl, RefusesAShareThatIsNotItsOwn) {
