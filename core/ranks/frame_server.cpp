@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,6 +20,14 @@ namespace {
 constexpr std::size_t kMostConnections = 8192;
 constexpr std::size_t kMostUnsent = std::size_t{1} << 22;
 constexpr double kIntroduction = 10.0;  // seconds
+
+// A rank is a connection or two, and 1024 descriptors, which is what many systems begin with, are soon gone.
+void allow_all_descriptors() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 }  // namespace
 
@@ -37,6 +46,7 @@ Frame FrameServer::hello(std::int64_t token) {
 
 FrameServer::FrameServer(Socket listener, std::int64_t token, double tick_seconds, Service& service)
     : listener_(std::move(listener)), token_(token), tick_seconds_(tick_seconds), service_(service) {
+  allow_all_descriptors();
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
     fail(ErrorKind::kDevice, "no pipe could be made: too many open files");
@@ -58,7 +68,8 @@ void FrameServer::serve() {
   while (!stop_) {
     waiting.clear();
     waiting.push_back({.fd = wake_out_.descriptor(), .events = POLLIN, .revents = 0});
-    waiting.push_back({.fd = listener_.descriptor(), .events = POLLIN, .revents = 0});
+    waiting.push_back(
+        {.fd = listener_.descriptor(), .events = static_cast<short>(full_ ? 0 : POLLIN), .revents = 0});
     for (const auto& [id, connection] : connections_)
       waiting.push_back({.fd = connection.socket.descriptor(),
                          .events = static_cast<short>(connection.unsent.empty() ? POLLIN : POLLIN | POLLOUT),
@@ -79,6 +90,7 @@ void FrameServer::serve() {
       service_.on_tick(*this);
       close_marked();
       next_tick = seconds_from_now(tick_seconds_);
+      full_ = false;
     }
   }
 }
@@ -86,7 +98,10 @@ void FrameServer::serve() {
 void FrameServer::accept_all() {
   while (true) {
     Socket socket(::accept4(listener_.descriptor(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!socket) return;
+    if (!socket) {
+      full_ = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+      return;
+    }
     if (connections_.size() >= kMostConnections) continue;
     const int yes = 1;
     ::setsockopt(socket.descriptor(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);

@@ -58,6 +58,7 @@ class FrameServer {
   Service& service_;
   std::map<int, Connection> connections_;
   int next_id_ = 0;
+  bool full_ = false;  // no descriptor for another connection: not asked again before the next tick
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -12,7 +12,8 @@
 
 namespace emer {
 
-inline constexpr std::size_t kLargestFrame = std::size_t{1} << 17;
+// Host and process of every rank, of as many as a frame server takes.
+inline constexpr std::size_t kLargestFrame = std::size_t{1} << 20;
 
 struct Frame {
   std::uint8_t type = 0;

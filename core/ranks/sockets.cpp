@@ -66,6 +66,7 @@ Socket connect_to_address(const addrinfo& address, SteadyTime deadline, std::str
         ::getsockopt(socket.descriptor(), SOL_SOCKET, SO_ERROR, &error, &size);
     }
   }
+  if (error == 0 && is_its_own_peer(socket)) error = ECONNREFUSED;
   if (error != 0) {
     why = std::strerror(error);
     socket.close();
@@ -130,6 +131,14 @@ Socket listen_on(int port) {
     fail(ErrorKind::kDevice, "{} cannot listen on TCP port {}: {}; choose another MASTER_PORT", host_name(),
          port, std::strerror(errno));
   return socket;
+}
+
+bool is_its_own_peer(const Socket& socket) {
+  sockaddr_storage own{}, peer{};
+  socklen_t own_size = sizeof own, peer_size = sizeof peer;
+  return ::getsockname(socket.descriptor(), reinterpret_cast<sockaddr*>(&own), &own_size) == 0 &&
+         ::getpeername(socket.descriptor(), reinterpret_cast<sockaddr*>(&peer), &peer_size) == 0 &&
+         own_size == peer_size && std::memcmp(&own, &peer, own_size) == 0;
 }
 
 int port_of(const Socket& listener) {

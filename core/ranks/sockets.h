@@ -35,6 +35,10 @@ class Socket {
 Socket listen_on(int port);
 int port_of(const Socket& listener);
 
+// Whether both ends are this one. TCP makes such a connection when a port of this host is tried that nobody listens on and
+// that is chosen as the sender's own; it would hold the port that rank 0 is about to listen on.
+bool is_its_own_peer(const Socket& socket);
+
 // One attempt at every address of the host. Nothing, and why, where none answers before the deadline.
 Socket connect_to(const std::string& host, int port, SteadyTime deadline, std::string& why);
 // Again and again until the deadline. Throws Error(kDevice): `what` says who should have been there.

@@ -1,6 +1,8 @@
 #include "core/ranks/tcp_store.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <thread>
@@ -27,6 +29,15 @@ TEST(Frames, ComeBackHoweverTheBytesAreCut) {
     }
     EXPECT_EQ(seen, 5) << "cut every " << cut;
   }
+}
+
+TEST(Frames, HoldTheHostsOfThousandsOfRanks) {
+  BodyWriter ready;
+  for (int rank = 0; rank < 8192; ++rank) ready.text(std::string(64, 'h')).number(rank);
+  const Frame frame{.type = 1, .body = ready.take()};
+  FrameReader reader;
+  reader.add(encode(frame));
+  EXPECT_EQ(reader.next()->body, frame.body);
 }
 
 TEST(Frames, BodiesHoldWhatWasWritten) {
@@ -78,6 +89,50 @@ TEST(TcpStore, RankZeroMayComeLast) {
   TcpStore("127.0.0.1", port, seconds_from_now(20)).set("k", "v");
   early.join();
   EXPECT_EQ(got, "v");
+}
+
+// With as many descriptors as systems allow by themselves, rank 0 of 512 would run out of them.
+TEST(TcpStore, TakesMoreRanksThanThereAreDescriptorsAtFirst) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 64;
+  if (before.rlim_max < 512) GTEST_SKIP() << "only " << before.rlim_max << " descriptors on this machine";
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  {
+    TcpStoreServer server(listen_on(0));
+    std::vector<TcpStore> ranks;
+    for (int rank = 0; rank < 100; ++rank)
+      ranks.emplace_back("127.0.0.1", server.port(), seconds_from_now(20));
+    for (TcpStore& rank : ranks) rank.add("here", 1);
+    EXPECT_EQ(ranks[0].get("here", 20), "100");
+  }
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+// bind() and connect() with one port: what connect() alone does when it happens to choose the port it is to reach.
+TEST(TcpStore, KnowsAConnectionToItself) {
+  const Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::bind(socket.descriptor(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  address.sin_port = htons(static_cast<std::uint16_t>(port_of(socket)));
+  ASSERT_EQ(::connect(socket.descriptor(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  EXPECT_TRUE(is_its_own_peer(socket));
+
+  const Socket listener = listen_on(0);
+  std::string why;
+  const Socket other = connect_to("127.0.0.1", port_of(listener), seconds_from_now(20), why);
+  EXPECT_FALSE(is_its_own_peer(other));
+  EXPECT_FALSE(is_its_own_peer(listener));
+}
+
+TEST(TcpStore, NobodyIsFoundWhereNobodyListens) {
+  const int closed = port_of(listen_on(0)) & ~1;  // connect() prefers even ports
+  std::string why;
+  for (int attempt = 0; attempt < 40000; ++attempt)
+    ASSERT_FALSE(connect_to("127.0.0.1", closed, seconds_from_now(20), why)) << "attempt " << attempt;
 }
 
 TEST(TcpStore, OverIpv6) {
