@@ -9,6 +9,7 @@
 #include <cstring>
 #include <new>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -230,17 +231,26 @@ void run_as_threads(const RankOptions& options, double timeout, const RankBody& 
   RankJudge judge(ranks, timeout, "", now);
   const std::vector<std::shared_ptr<Communicator>> world = thread_communicators(ranks, timeout);
   std::vector<std::optional<Failure>> failures(world.size());
+  const auto run_rank = [&](std::size_t r) {
+    try {
+      body(world[r], options.agreed);
+    } catch (const std::exception&) {
+      failures[r] = failure_of(std::current_exception());
+      world[r]->abort(failures[r]->text);
+    }
+  };
   std::vector<std::thread> threads;
+  threads.reserve(world.size());
   for (std::size_t r = 0; r < world.size(); ++r) {
     judge.joins(static_cast<int>(r), {}, now);
-    threads.emplace_back([&, r] {
-      try {
-        body(world[r], options.agreed);
-      } catch (const std::exception&) {
-        failures[r] = failure_of(std::current_exception());
-        world[r]->abort(failures[r]->text);
-      }
-    });
+    try {
+      threads.emplace_back(run_rank, r);
+    } catch (const std::system_error& error) {
+      failures[r] = {ErrorKind::kDevice, fmt::format("no thread could be started for rank {} of {}: {}", r,
+                                                     ranks, error.code().message())};
+      world[r]->abort(failures[r]->text);
+      break;
+    }
   }
   for (std::thread& t : threads) t.join();
   for (std::size_t r = 0; r < world.size(); ++r) {

@@ -68,7 +68,10 @@ Child start(const ChildProgram& program, const sigset_t& mask) {
   if (::getppid() != parent) ::_exit(1);
   ::setpgid(0, 0);
   ::sigprocmask(SIG_SETMASK, &mask, nullptr);
-  if (const int nothing = ::open("/dev/null", O_RDONLY); nothing >= 0) ::dup2(nothing, STDIN_FILENO);
+  if (const int nothing = ::open("/dev/null", O_RDONLY); nothing > STDIN_FILENO) {
+    ::dup2(nothing, STDIN_FILENO);
+    ::close(nothing);
+  }
   if (child.output >= 0) {
     ::dup2(child.output, STDOUT_FILENO);
     ::dup2(child.output, STDERR_FILENO);
@@ -87,6 +90,22 @@ void show(const Child& child, std::size_t rank) {
     std::fprintf(stderr, "[rank %zu] %s\n", rank, line.c_str());
 }
 
+// Who ignores SIGCHLD, as some programs that start us do, is told of no child's end.
+class ChildrenAreKept {
+ public:
+  ChildrenAreKept() {
+    struct sigaction keep {};
+    keep.sa_handler = SIG_DFL;
+    ::sigaction(SIGCHLD, &keep, &before_);
+  }
+  ~ChildrenAreKept() { ::sigaction(SIGCHLD, &before_, nullptr); }
+  ChildrenAreKept(const ChildrenAreKept&) = delete;
+  ChildrenAreKept& operator=(const ChildrenAreKept&) = delete;
+
+ private:
+  struct sigaction before_ {};
+};
+
 int exit_code_of(const std::vector<Child>& children, std::optional<std::size_t> first_to_fail) {
   if (!first_to_fail) return 0;
   const auto is_ours = [](int code) {
@@ -100,12 +119,20 @@ int exit_code_of(const std::vector<Child>& children, std::optional<std::size_t> 
 }  // namespace
 
 int run_children(const std::vector<ChildProgram>& programs, int stop_signal) {
+  const ChildrenAreKept kept;
   sigset_t heard, before;
   sigemptyset(&heard);
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGCHLD}) sigaddset(&heard, signal);
   ::sigprocmask(SIG_BLOCK, &heard, &before);
   std::vector<Child> children;
-  for (const ChildProgram& program : programs) children.push_back(start(program, before));
+  try {
+    for (const ChildProgram& program : programs) children.push_back(start(program, before));
+  } catch (const Error&) {  // those that have started would wait for the others
+    kill_all(children, SIGKILL);
+    for (const Child& child : children) ::waitpid(child.pid, nullptr, 0);
+    ::sigprocmask(SIG_SETMASK, &before, nullptr);
+    throw;
+  }
 
   std::optional<std::size_t> first_to_fail;
   Clock::time_point next_step{};

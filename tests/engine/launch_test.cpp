@@ -63,6 +63,19 @@ TEST(LaunchCommand, RanksByVariablesNeedWhatCarriesArrays) {
   EXPECT_TRUE(one_line(with("RANK=0 WORLD_SIZE=1"), 0, {}) == false) << "a world of one has nothing to say";
 }
 
+// A thread that asks for a stack larger than the address space is refused, as one beyond a container's limit is.
+TEST(LaunchCommand, TooFewThreadsForTheRanksIsAnError) {
+  test::TemporaryFolder folder;
+  const std::string config = folder / "c.yaml";
+  test::write_text(config, dump(test::small_config(test::small_data(folder))));
+  const test::Finished got =
+      test::run_program({"/bin/sh", "-c",
+                         "ulimit -s 1000000000000 || exit 77; EMER_THREADS=1 exec '" EMER_BINARY "' train " +
+                             config + " --comm threads --ranks 3 --run " + (folder / "run")});
+  if (got.code == 77) GTEST_SKIP() << "the stack's limit is fixed on this machine";
+  EXPECT_TRUE(one_line(got, 4, {"no thread could be started for rank 0 of 3"}));
+}
+
 // Kubernetes gives each pod of an Indexed Job its index as an annotation, and the first one the name JOB-0 in the
 // subdomain that a headless service of that name makes.
 TEST(LaunchRecipes, TheVariablesOfTheKubernetesJobMakeAWorld) {
@@ -131,6 +144,24 @@ TEST(Launcher, KeepsQuietWhatQuietRanksSayUnlessTheyAreKilled) {
           {shell("exit 2"), shell("echo no; exit 2", true), shell("echo yes; kill -9 $$", true)}, SIGTERM),
       2);
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "[rank 2] yes\n");
+}
+
+TEST(Launcher, HearsOfEndsThatItsCallerIgnores) {
+  struct sigaction ignore {
+  }, before{};
+  ignore.sa_handler = SIG_IGN;
+  ASSERT_EQ(::sigaction(SIGCHLD, &ignore, &before), 0);
+  EXPECT_EQ(cli::run_children({shell("exit 0"), shell("exit 3")}, SIGTERM), 3);
+  struct sigaction after {};
+  ASSERT_EQ(::sigaction(SIGCHLD, &before, &after), 0);
+  EXPECT_EQ(after.sa_handler, SIG_IGN);
+}
+
+TEST(Launcher, LeavesNoDescriptorOpenInItsPrograms) {
+  EXPECT_EQ(cli::run_children({shell("for n in 3 4 5 6 7 8 9; do test \"$(readlink /proc/$$/fd/$n)\" != "
+                                     "/dev/null || exit 2; done")},
+                              SIGTERM),
+            0);
 }
 
 TEST(Launcher, PassesSignalsOn) {
