@@ -126,13 +126,14 @@ TEST_F(Judge, ARankThatLivesButIsWaitedForIsNamed) {
 
 TEST_F(Judge, NobodyWaitsForARankThatIsDone) {
   all_join(4);
-  all_heard({0, 1, 2}, 9);
+  all_heard({0, 1, 2, 3}, 9);
   judge_.says_goodbye(3);
   for (int i = 0; i < 100; ++i) {
     now_ += seconds(10);
-    all_heard({0, 1, 2, 3}, 9);
+    all_heard({0, 1, 2}, 10);
+    all_heard({3}, 9);
+    ASSERT_FALSE(judge_.verdict(now_));
   }
-  EXPECT_TRUE(verdict_has(4, {}) == false);
 }
 
 TEST_F(Judge, TheSameErrorOfAllIsToldOnceAndWithoutARank) {
@@ -185,6 +186,22 @@ TEST_F(Judge, AfterStandingStillItselfNobodyIsSilent) {
   now_ += seconds(1);
   all_heard({0});
   EXPECT_TRUE(verdict_has(4, {"rank 0 of 4 (east, pid 100) stood still for 500 s"}));
+}
+
+TEST_F(Judge, AfterStandingStillItselfNobodyIsBehindAtOnce) {
+  all_join(4);
+  all_heard({0, 1, 3}, 5);
+  all_heard({2}, 4);
+  now_ += seconds(500);
+  judge_.stood_still(seconds(500));
+  for (const int wait : {0, 59}) {
+    now_ += seconds(wait);
+    all_heard({0, 1, 3}, 5);
+    all_heard({2}, 4);
+    EXPECT_FALSE(judge_.verdict(now_));
+  }
+  now_ += seconds(2);
+  EXPECT_TRUE(verdict_has(4, {"rank 2 of 4 (west, pid 102)", "alive", "exchange 5", "at 4"}));
 }
 
 }  // namespace

@@ -1,12 +1,15 @@
 // Checkpoints of several ranks: runs with the optimiser's state in shares, state written in shards, and ranks that cannot
 // write.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <filesystem>
 
 #include "core/collectives.h"
 #include "engine/agreement.h"
 #include "engine/checkpoint.h"
+#include "engine/checkpoint_files.h"
 #include "tests/engine/run_support.h"
 #include "tests/support/one_thread.h"
 #include "tests/support/ranks.h"
@@ -175,6 +178,48 @@ TEST_F(RanksCheckpoint, ARankThatCannotWriteFailsAllAndTheOldOneStays) {
       EXPECT_EQ(load_state(last).step, 3);
     });
   }
+}
+
+// Files may not grow beyond a thousand bytes, which the weights do: what an interrupted replacement left, whole but not
+// yet under its name, must not have been cleared away for a save that fails.
+TEST_F(RanksCheckpoint, AFailedSaveKeepsWhatAnInterruptionLeft) {
+  if (test::ranks_are_processes()) GTEST_SKIP() << "of one rank";
+  const std::string folder = base_ + "checkpoints", last = folder + "/last";
+  for (const char* suffix : {".new", ".old"}) {
+    Context ctx;
+    Saved run(ctx, config());
+    run.save(folder, 1);
+    fs::rename(last, last + suffix);
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit small{1000, before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const auto refused = test::refuses(ErrorKind::kRunFailed, {"cannot write", "model.safetensors"},
+                                       [&] { run.save(folder, 2); });
+    setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_TRUE(refused);
+    ASSERT_EQ(find_complete(folder, "last"), last);
+    EXPECT_EQ(load_state(last).step, 1);
+  }
+}
+
+TEST_F(RanksCheckpoint, ADamagedShardIsNamed) {
+  if (test::ranks_are_processes()) GTEST_SKIP() << "damaged once for all";
+  test::on_ranks(3, [&](Context& ctx) {
+    Saved run(ctx, config());
+    run.step();
+    run.save(base_ + "", 1);
+  });
+  const std::string last = base_ + "last";
+  EXPECT_NO_THROW(check_files(last));
+  const std::string shard = optimizer_shard_path(last + "/optimizer.safetensors", 1, 3);
+  std::string bytes = test::read_text(shard);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);  // of a moment, which any value fits
+  test::write_text(shard, bytes);
+  EXPECT_TRUE(
+      test::refuses_input({"optimizer-00002-of-00003.safetensors", "damaged"}, [&] { check_files(last); }));
 }
 
 TEST_F(RanksCheckpoint, AShardThatRankZeroDoesNotSeeIsNamed) {

@@ -275,6 +275,33 @@ TEST(RanksCca, EveryRankHearsOfAValueThatIsNotFinite) {
     }
 }
 
+// Two equal features whose covariance is a power of 4, beside which the ridge is lost: Cholesky meets a pivot of exactly
+// 0, and the eigenvalues are asked instead. Whole numbers, so that sums have the same bits in any order.
+TEST(RanksCca, CovariancesThatCholeskyRefusesGoThroughEigenvalues) {
+  const OneThread quiet;
+  const int n = 9, d = 3;
+  const double music[n][d] = {{2, 2, 1},    {2, 2, -1},  {2, 2, 2},    {2, 2, -2}, {-2, -2, 3},
+                              {-2, -2, -3}, {-2, -2, 1}, {-2, -2, -1}, {0, 0, 0}};
+  const double emotion[n][d] = {{1, 0, 2},   {2, 1, 0},   {1, -1, 1}, {2, 0, -3}, {-1, 2, 1},
+                                {-2, 0, -1}, {-3, -1, 0}, {1, -2, 0}, {-1, 1, 0}};
+  Arrays inputs;
+  for (int k = 0; k < n * d; ++k) {
+    inputs["music.embedding"].push_back(std::ldexp(music[k / d][k % d], 20));
+    inputs["emotion.embedding"].push_back(std::ldexp(emotion[k / d][k % d], 20));
+  }
+  LossOptions o;
+  o.lambda = 1.0;
+  o.cca.form = CcaForm::kExact;
+  const LossRun want = run_loss(o, n, d, inputs);
+  LossOptions by_eigenvalues = o;
+  by_eigenvalues.cca.solver = CcaSolver::kEigen;
+  ASSERT_EQ(want.values.cca, run_loss(by_eigenvalues, n, d, inputs).values.cca);
+  for (const int ranks : worlds({2, 3, 4, 8})) {
+    SCOPED_TRACE(std::to_string(ranks) + " ranks");
+    expect_same(run_loss_on_ranks(ranks, o, n, d, inputs), want, 1e-12);
+  }
+}
+
 TEST(RanksCca, OnePairOnAllRanksIsRefused) {
   LossOptions o;
   o.lambda = 1.0;
