@@ -143,7 +143,10 @@ class ThreadsCommunicator final : public Communicator {
 
  private:
   void carry_out(const Collective& what) {
+    // Between the two meetings nothing may fail, so what is needed there is allocated before.
+    std::vector<std::byte> slice = larger_slice(what);
     world_->enter(rank_, &what);
+    if (!slice.empty()) world_->slices[static_cast<std::size_t>(rank_)].swap(slice);
     const std::size_t n = what.count, bytes = n * size_of(what.element);
     const auto me = static_cast<std::size_t>(rank_);
     char* const out = static_cast<char*>(what.out);
@@ -170,19 +173,31 @@ class ThreadsCommunicator final : public Communicator {
     }
   }
 
+  // Of the array of an all_reduce.
+  Shard part_of(std::size_t count, std::size_t rank) const {
+    return shard_of(static_cast<std::int64_t>(count), size(), static_cast<int>(rank));
+  }
+
+  // Empty where the rank's slice is large enough: others may still read it.
+  std::vector<std::byte> larger_slice(const Collective& what) const {
+    if (what.kind != Collective::Kind::kAllReduceSum) return {};
+    const auto me = static_cast<std::size_t>(rank_);
+    const std::size_t needed =
+        (what.count <= kWholeSum ? what.count : static_cast<std::size_t>(part_of(what.count, me).count)) *
+        size_of(what.element);
+    if (needed <= world_->slices[me].size()) return {};
+    return std::vector<std::byte>(needed);
+  }
+
   // The inputs may be the outputs, so nothing is written to those before all have read.
   void all_reduce(const Collective& what) {
     const std::size_t element = size_of(what.element), n = what.count;
     const bool whole = n <= kWholeSum;
-    const auto slice_of = [&](std::size_t r) {
-      return shard_of(static_cast<std::int64_t>(n), size(), static_cast<int>(r));
-    };
     const auto me = static_cast<std::size_t>(rank_);
     const Shard mine = whole
                            ? Shard{.total = 0, .block = 0, .first = 0, .count = static_cast<std::int64_t>(n)}
-                           : slice_of(me);
+                           : part_of(n, me);
     std::vector<std::byte>& slice = world_->slices[me];
-    slice.resize(std::max(slice.size(), static_cast<std::size_t>(mine.count) * element));
     sum(what.element, static_cast<std::size_t>(mine.first), static_cast<std::size_t>(mine.count),
         slice.data());
     world_->leave();
@@ -192,7 +207,7 @@ class ThreadsCommunicator final : public Communicator {
       return;
     }
     for (std::size_t r = 0; r < ranks(); ++r) {
-      const Shard s = slice_of(r);
+      const Shard s = part_of(n, r);
       if (s.count > 0)
         std::memcpy(out + static_cast<std::size_t>(s.first) * element, world_->slices[r].data(),
                     static_cast<std::size_t>(s.count) * element);

@@ -1,10 +1,14 @@
 // Ranks as threads that fail, hang or make different calls: all others end, with one line.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -121,6 +125,49 @@ TEST(RanksFailure, DifferentCallsAreToldOnEveryRank) {
   for (const std::string& line : others)
     EXPECT_EQ(line, "ranks make different calls: rank 0 barrier, rank 1 all_reduce of 1 int64");
 }
+
+// A sanitizer's runtime does not live with a limit on addresses.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// Memory for one rank's part of a sum, but not for two: one of them gives up, and the other must not wait for it.
+TEST(RanksFailure, ARankWithoutMemoryForItsPartEndsTheOthers) {
+  constexpr std::size_t kCount = 50'000'000;
+  const auto world = thread_communicators(2, 60.0);
+  const std::unique_ptr<float[]> arrays[2] = {std::unique_ptr<float[]>(new float[kCount]),
+                                              std::unique_ptr<float[]>(new float[kCount])};
+  std::atomic<bool> limited = false;
+  std::atomic<int> ready = 0;
+  std::atomic<int> out_of_memory = 0, ended = 0;
+  std::vector<std::thread> threads;
+  for (std::size_t r = 0; r < 2; ++r)
+    threads.emplace_back([&, r] {
+      float x = 1.f;  // first something small, for a thread's first allocation reserves addresses
+      world[r]->run({.in = &x, .out = &x, .count = 1}, nullptr);
+      ++ready;
+      while (!limited) std::this_thread::yield();
+      try {
+        world[r]->run({.in = arrays[r].get(), .out = arrays[r].get(), .count = kCount}, nullptr);
+      } catch (const std::bad_alloc&) {
+        ++out_of_memory;
+        world[r]->abort("out of memory");
+      } catch (const Error&) {
+        ++ended;
+      }
+    });
+  while (ready < 2) std::this_thread::yield();
+  std::size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit before{};
+  ::getrlimit(RLIMIT_AS, &before);
+  rlimit tight = before;
+  tight.rlim_cur = pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) + 3 * kCount;
+  ::setrlimit(RLIMIT_AS, &tight);
+  limited = true;
+  for (std::thread& t : threads) t.join();
+  ::setrlimit(RLIMIT_AS, &before);
+  EXPECT_EQ(out_of_memory, 1);
+  EXPECT_EQ(ended, 1);
+}
+#endif
 
 // After abort() and wait() a rank's arrays are its own again, whether the others had come to the call or not: the
 // sanitizers see who still reads them.
