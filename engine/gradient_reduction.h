@@ -3,8 +3,7 @@
 // Buckets (engine/bucket_plan.h) are started, in the plan's order on every rank, when their last gradient is complete
 // (core/parameter.h); finish() starts what is left, so that a rank without rows takes part too. A pass:
 //   arm(); evaluate the loss; run the encoders backward; finish();
-// In a pass by chunks only the last one's gradients are complete:
-//   arm(); evaluate the loss; disarm(); all chunks but the last; arm(); the last chunk; finish();
+// In a pass by chunks TrainingStep says of none but the last that gradients are complete.
 // Outside arm() .. finish() nothing is reduced. One rank: all calls do nothing.
 //
 // The bits do not depend on the buckets' size where sums are in rank order (core/communicator.h). Recordable where the
@@ -39,7 +38,6 @@ class GradientReduction {
   GradientReduction& operator=(const GradientReduction&) = delete;
 
   void arm() { armed_ = true; }
-  void disarm() { armed_ = false; }
   void finish();
 
   bool leaves_shares() const { return leaves_ == Leaves::kShares; }

@@ -17,10 +17,10 @@ namespace emer {
 // and backs off while it waits, so that more ranks than cores get along.
 //
 // Error(kDevice) on this rank: what MPI reports; no answer for `timeout` seconds, naming who is silent; calls that do
-// not match, which show as silence; a rank that ends its process while this one waits for it. The caller then tells the others by abort(), as after any failure of its own: the
-// line travels as a message of its own, and every rank looks for one whenever it enters a call or waits in one.
-// abort() returns when all have it, and after five seconds anyway. After a failure MPI is not finalised: the process
-// is meant to end, and mpirun ends those that are left.
+// not match, which show as silence; a rank that ends its process while this one waits for it. The caller then tells the
+// others by abort(), as after any failure of its own: the line travels as a message of its own, and every rank looks for
+// one whenever it enters a call or waits in one. abort() returns when all have it, and after five seconds anyway. After a
+// failure MPI is not finalised: the process is meant to end, and mpirun ends those that are left.
 std::shared_ptr<Communicator> mpi_communicator(double timeout = kRankTimeout);
 
 }  // namespace emer

@@ -186,6 +186,7 @@ void register_evaluate(CLI::App& app) {
   command->callback([options] {
     if (options->inputs.empty()) return evaluate_on_ranks(*options);
     if (!options->checkpoint.empty()) fail_usage("evaluate takes a checkpoint or --inputs, not both");
+    if (!speaks_for_all()) return;  // rank 0 alone has enough to do it
     evaluate_inputs(*options);
   });
 }

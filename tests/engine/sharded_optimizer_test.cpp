@@ -46,7 +46,8 @@ TEST(ShardedOptimizer, IsOneRankToTheBit) {
     for (std::int64_t t = 1; t <= 3; ++t) norm = one.step(t, 0.0);
     EXPECT_NE(one.weights()[0], start[0]);
     EXPECT_EQ(one.weights()[2], start[2]) << "frozen";
-    const auto weights = one.weights(), averages = one.averages();  // ranks as threads do not share its context
+    const auto weights = one.weights(),
+               averages = one.averages();  // ranks as threads do not share its context
     for (const int ranks : {2, 3, 4, 8})
       for (const Ranked ranked : {Ranked::kPlain, Ranked::kSharded})
         test::on_ranks(ranks, [&](Context& ctx) {

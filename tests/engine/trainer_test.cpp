@@ -207,7 +207,8 @@ TEST(Trainer, DivergenceStopsWithTheStepAndKeepsTheLastGoodCheckpoint) {
     writer.add(info.name, info.shape, std::span<const float>(values));
   }
   writer.write(weights);
-  write_state(run + "/checkpoints/last", read_state(run + "/checkpoints/last"));  // with the checksum of these
+  write_state(run + "/checkpoints/last",
+              read_state(run + "/checkpoints/last"));  // with the checksum of these
   const std::string before = test::read_text(weights);
   EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed, {"diverged at step 3", "nan", "checkpoints/last"}, [&] {
     train({.config = test::small_config(data), .run_folder = run, .resume = true});

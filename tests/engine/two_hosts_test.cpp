@@ -36,7 +36,8 @@ class TwoHosts : public ::testing::Test {
       ASSERT_TRUE(sh(host + "link set lo up") && sh(host + "link set cable up"));
     // mpirun's own connection to the other host gives up after seconds instead of a quarter of an hour.
     for (const std::string& host : {east_, west_})
-      ASSERT_TRUE(sh("ip netns exec " + host + " sysctl -w net.ipv4.tcp_retries2=5"));
+      if (!sh("ip netns exec " + host + " sh -c 'echo 5 >/proc/sys/net/ipv4/tcp_retries2'"))
+        GTEST_SKIP() << "this machine's network settings cannot be written";
     agent_ = folder_.write("agent.sh", "#!/bin/sh\nshift\nexec ip netns exec " + west_ +
                                            " unshare -u sh -c \"hostname west; $*\"\n");
     fs::permissions(agent_, fs::perms::owner_all);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tools/launch/mpirun.sh - ranks on the hosts of a hostfile, over ssh: tools/launch/mpirun.sh HOSTFILE train CONFIG --run RUN …
+# tools/launch/mpirun.sh HOSTFILE train CONFIG --run RUN … - ranks on the hosts of a hostfile, over ssh.
 # emer, the data and the run folder must be at the same paths everywhere. SIGTERM, SIGINT and SIGUSR1 save and end with 5.
 set -u
 if (($# < 2)); then
