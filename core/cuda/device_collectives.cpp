@@ -4,16 +4,14 @@
 
 #include "core/check.h"
 #include "core/cuda/rank_state.h"
+#include "core/ranks/host_calls.h"
+#include "core/ranks/rank_watch.h"
 
 namespace emer::cuda {
 
 namespace {
 
 constexpr std::size_t kAlignment = 256;
-
-std::size_t size_of(Element element) {
-  return element == Element::kFloat ? sizeof(float) : sizeof(double);
-}
 
 // Bytes that a call reads and writes on this rank.
 struct Extents {
@@ -72,7 +70,7 @@ void make_room(RankState& state) {
 
 // Streams that wait for other ranks are watched while the host waits for them.
 void watch(RankState& state, Communicator& communicator) {
-  state.watch = dynamic_cast<StreamWatch*>(&communicator);
+  state.watch = dynamic_cast<StreamWatch*>(&unwatched(communicator));
 }
 
 }  // namespace

@@ -379,6 +379,7 @@ class WatchedCommunicator final : public Communicator {
   }
   // Nothing: who cannot go on throws, and that comes to report(), which ends the others whatever they wait for.
   void abort(const std::string&) noexcept override {}
+  Communicator& inner() { return *inner_; }
 
  private:
   std::shared_ptr<Communicator> inner_;
@@ -389,6 +390,11 @@ class WatchedCommunicator final : public Communicator {
 
 std::shared_ptr<Communicator> watched(std::shared_ptr<Communicator> inner, std::shared_ptr<RankWatch> watch) {
   return std::make_shared<WatchedCommunicator>(std::move(inner), std::move(watch));
+}
+
+Communicator& unwatched(Communicator& communicator) {
+  auto* const wrapper = dynamic_cast<WatchedCommunicator*>(&communicator);
+  return wrapper == nullptr ? communicator : wrapper->inner();
 }
 
 }  // namespace emer

@@ -101,5 +101,7 @@ class RankWatch {
 
 // `inner`, with every call of it counted by the watch.
 std::shared_ptr<Communicator> watched(std::shared_ptr<Communicator> inner, std::shared_ptr<RankWatch> watch);
+// `inner` of a communicator that watched() made; any other one itself.
+Communicator& unwatched(Communicator& communicator);
 
 }  // namespace emer

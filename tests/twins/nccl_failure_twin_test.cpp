@@ -10,6 +10,7 @@
 
 #include "core/check.h"
 #include "core/collectives.h"
+#include "core/ranks/rank_watch.h"
 #include "core/work_graph.h"
 #include "tests/support/device_run.h"
 #include "tests/support/nccl_ranks.h"
@@ -71,6 +72,30 @@ TEST(NcclFailure, ASilentRankIsAnErrorWhenTheTimeIsOver) {
           x.read();
         });
         EXPECT_NE(text.find("no answer from the other ranks for 1.5 s"), std::string::npos) << text;
+      },
+      1.5);
+}
+
+// The communicator of a run is one that counts its calls for the watch of ranks, which does not see a call that all ranks
+// have made and that does not end.
+TEST(NcclFailure, ASilentRankIsAnErrorUnderTheRunsWatchToo) {
+  const Patience patience(0.05);
+  on_nccl_ranks(
+      2,
+      [](Context& plain) {
+        const auto watch = std::make_shared<RankWatch>(RankWatchOptions{});
+        ASSERT_TRUE(watch->join());
+        const std::shared_ptr<Communicator> lent(&plain.communicator(), [](Communicator*) {});
+        Context ctx(DeviceKind::kCuda, watched(lent, watch));
+        DeviceArray<float> x(ctx, {1, 2});
+        if (rank_of(ctx) == 0) {
+          const std::string text = failure([&] {
+            all_reduce_sum(ctx, x.data(), 2);
+            ctx.synchronize();
+          });
+          EXPECT_NE(text.find("no answer from the other ranks for 1.5 s"), std::string::npos) << text;
+        }
+        EXPECT_TRUE(watch->finish());
       },
       1.5);
 }
