@@ -9,9 +9,9 @@
 namespace emer {
 namespace {
 
-// Songs encoded at once for the retrieval. Neither train.batch_size, which is that of all ranks together, nor the
-// number of ranks decides it: the same songs meet in the same products on any number of ranks, which so find the same
-// bits. 256 rows fill the products of a device.
+// Songs encoded at once for the retrieval, at most: train.batch_size is that of all ranks together and may be too large
+// for one, and a share of it would depend on their number. So the same songs meet in the same products on any number of
+// ranks, which find the same bits. 256 rows fill the products of a device.
 constexpr int kEncodedAtOnce = 256;
 
 // From so many training songs on their embeddings stay on the ranks that encoded them, and the CCA is fitted from sums

@@ -5,6 +5,7 @@
 #include <simt_nccl.h>
 
 #include <chrono>
+#include <future>
 #include <string>
 #include <thread>
 
@@ -80,10 +81,15 @@ TEST(NcclFailure, ASilentRankIsAnErrorWhenTheTimeIsOver) {
 // have made and that does not end.
 TEST(NcclFailure, ASilentRankIsAnErrorUnderTheRunsWatchToo) {
   const Patience patience(0.05);
+  std::promise<WatchPlace> place;
+  std::shared_future<WatchPlace> where = place.get_future().share();
   on_nccl_ranks(
       2,
-      [](Context& plain) {
-        const auto watch = std::make_shared<RankWatch>(RankWatchOptions{});
+      [&](Context& plain) {
+        const RankWatchOptions options{.rank = rank_of(plain), .ranks = 2};
+        const auto watch = options.rank == 0 ? std::make_shared<RankWatch>(options)
+                                             : std::make_shared<RankWatch>(options, where.get());
+        if (options.rank == 0) place.set_value(watch->place());
         ASSERT_TRUE(watch->join());
         const std::shared_ptr<Communicator> lent(&plain.communicator(), [](Communicator*) {});
         Context ctx(DeviceKind::kCuda, watched(lent, watch));
