@@ -9,7 +9,7 @@
 // may mean other bits.
 //
 // NCCL itself says nothing of a rank that is gone while its neighbours wait on one machine: a wait for a stream that takes
-// calls of this communicator (core/cuda/stream_watch.h) asks for errors meanwhile, and fails after `timeout_seconds`, or
+// calls of this communicator (core/cuda/rank_state.h) asks for errors meanwhile, and fails after `timeout_seconds`, or
 // when abort() has been called, which any thread may do.
 #pragma once
 

@@ -8,9 +8,17 @@
 
 #include "core/communicator.h"
 #include "core/cuda/context_state.h"
-#include "core/cuda/stream_watch.h"
 
 namespace emer::cuda {
+
+// Whom the host asks while it waits for a stream that may never end, because another rank is gone.
+class StreamWatch {
+ public:
+  virtual ~StreamWatch() = default;
+  virtual void check() = 0;                         // throws Error(kDevice) where waiting is in vain
+  virtual double timeout_seconds() const = 0;       // of one wait
+  [[noreturn]] virtual void waited_too_long() = 0;  // throws Error(kDevice)
+};
 
 // Page-locked host memory by the piece. Pieces stay where they are until reset().
 class PinnedMemory {

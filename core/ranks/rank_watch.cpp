@@ -6,7 +6,6 @@
 #include <random>
 
 #include "core/check.h"
-#include "core/cuda/stream_watch.h"
 #include "core/text.h"
 
 namespace emer {
@@ -356,7 +355,7 @@ bool RankWatch::finish() {
 
 namespace {
 
-class WatchedCommunicator : public Communicator {
+class WatchedCommunicator final : public Communicator {
  public:
   WatchedCommunicator(std::shared_ptr<Communicator> inner, std::shared_ptr<RankWatch> watch)
       : inner_(std::move(inner)), watch_(std::move(watch)) {}
@@ -387,25 +386,9 @@ class WatchedCommunicator : public Communicator {
   std::shared_ptr<RankWatch> watch_;
 };
 
-// The watch sees ranks that die or stay behind; that nothing gets through between the devices, only their library.
-class WatchedStreams final : public WatchedCommunicator, public cuda::StreamWatch {
- public:
-  WatchedStreams(std::shared_ptr<Communicator> inner, std::shared_ptr<RankWatch> watch,
-                 cuda::StreamWatch& streams)
-      : WatchedCommunicator(std::move(inner), std::move(watch)), streams_(streams) {}
-  void check() override { streams_.check(); }
-  double timeout_seconds() const override { return streams_.timeout_seconds(); }
-  void waited_too_long() override { streams_.waited_too_long(); }
-
- private:
-  cuda::StreamWatch& streams_;  // of the inner communicator
-};
-
 }  // namespace
 
 std::shared_ptr<Communicator> watched(std::shared_ptr<Communicator> inner, std::shared_ptr<RankWatch> watch) {
-  if (auto* const streams = dynamic_cast<cuda::StreamWatch*>(inner.get()))
-    return std::make_shared<WatchedStreams>(std::move(inner), std::move(watch), *streams);
   return std::make_shared<WatchedCommunicator>(std::move(inner), std::move(watch));
 }
 

@@ -11,8 +11,6 @@
 #include <functional>
 #include <iterator>
 
-#include "core/check.h"
-#include "core/cuda/stream_watch.h"
 #include "tests/support/refusal.h"
 #include "tests/support/temporary_folder.h"
 
@@ -244,30 +242,6 @@ TEST(RankWatch, NobodyAtThePlaceIsOneLine) {
   EXPECT_TRUE(test::refuses(ErrorKind::kDevice, {"rank 1 of 2", "cannot reach rank 0", "127.0.0.1"}, [&] {
     RankWatch({.rank = 1, .ranks = 2, .timeout = 0.3, .announce = {}, .end = {}}, nowhere);
   }));
-}
-
-// As NCCL's: of device arrays, and knows when waiting for a stream is in vain.
-struct OfStreams final : Communicator, cuda::StreamWatch {
-  std::string name() const override { return "of streams"; }
-  int rank() const override { return 0; }
-  int size() const override { return 2; }
-  bool on_device() const override { return true; }
-  void run(const Collective&, void*) override {}
-  void barrier() override {}
-  void check() override { fail(ErrorKind::kDevice, "the link is down"); }
-  double timeout_seconds() const override { return 12.5; }
-  [[noreturn]] void waited_too_long() override { fail(ErrorKind::kDevice, "waited too long"); }
-};
-
-TEST(WatchedCommunicator, IsAskedAboutStreamsWhereTheInnerOneIs) {
-  const std::shared_ptr<Communicator> outer = watched(std::make_shared<OfStreams>(), nullptr);
-  auto* const streams = dynamic_cast<cuda::StreamWatch*>(outer.get());
-  ASSERT_NE(streams, nullptr);
-  EXPECT_EQ(streams->timeout_seconds(), 12.5);
-  EXPECT_TRUE(test::refuses(ErrorKind::kDevice, {"the link is down"}, [&] { streams->check(); }));
-  EXPECT_TRUE(test::refuses(ErrorKind::kDevice, {"waited too long"}, [&] { streams->waited_too_long(); }));
-  const std::shared_ptr<Communicator> host = watched(local_communicator(), nullptr);
-  EXPECT_EQ(dynamic_cast<cuda::StreamWatch*>(host.get()), nullptr);
 }
 
 TEST(RankWatch, PlacesTravelAsText) {
