@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 #include <limits>
 #include <mutex>
@@ -174,6 +175,34 @@ TEST_F(RanksDeviceSteps, OverNcclTakeTheStepsOfOneRankAndAreRecorded) {
       for (const Trained& t : trained.of) EXPECT_EQ(t.why_not_recorded, "");
     }
   }
+}
+
+// A recorded step is of no use after its arena has grown. Where that is one rank's, all run the step unrecorded once
+// more: alone it would wait for the others in exchanges that they do not make.
+TEST_F(RanksDeviceSteps, AnArenaThatGrowsOnOneRankMakesAllRecordAgain) {
+  if (const std::string reason = test::no_nccl_reason(); !reason.empty()) GTEST_SKIP() << reason;
+  const test::UncheckedAccesses unchecked;
+  const test::TemporaryFolder folder;
+  const Config config = ranks_config(test::small_data(folder), {"loss.lambda=0.5"});
+  const auto losses = [&](bool grows) {
+    std::vector<double> of_rank_0;
+    test::on_nccl_ranks(test::kMostNcclRanks, [&](Context& ctx) {
+      Stepper s(ctx, config);
+      s.steps.run(s.plan(0, 4));
+      if (grows && rank_of(ctx) == ranks_of(ctx) - 1) {
+        const ArenaScope scope(ctx);
+        ctx.scratch<std::byte>(2 * ctx.arena().capacity());
+      }
+      const std::vector<StepOutcome> outcomes = s.steps.run(s.plan(4, 4));
+      EXPECT_EQ(s.steps.why_not_recorded(), "");
+      if (rank_of(ctx) != 0) return;
+      for (const StepOutcome& outcome : outcomes) of_rank_0.push_back(outcome.loss.loss);
+    });
+    return of_rank_0;
+  };
+  const std::vector<double> grown = losses(true);
+  EXPECT_EQ(grown.size(), 4u);
+  EXPECT_EQ(grown, losses(false));
 }
 
 // What is wrong on one rank alone reaches the loss of all, which stop at the same step.
