@@ -59,7 +59,11 @@ void check_listed(const std::string& checkpoint, const std::string& name, const 
   if (found.bytes != bytes)
     fail_input("{}: {} bytes, but {} were written; the file is damaged", path, found.bytes, bytes);
   if (found.crc32c != listed.at("crc32c").get<std::string>())
-    fail_input("{}: its checksum is not that of what was written; the file is damaged", path);
+    fail_input(
+        "{}: its checksum is not that of what was written; the file is damaged (where it was edited on "
+        "purpose, take "
+        "\"files\" and \"crc32c\" out of state.json)",
+        path);
 }
 
 // Without checksums there is only what the containers tell: a header that fits the bytes that follow.
