@@ -15,6 +15,7 @@
 #include "core/file.h"
 #include "engine/checkpoint.h"
 #include "engine/checkpoint_files.h"
+#include "tests/engine/launch_run.h"
 #include "tests/engine/run_support.h"
 #include "tests/support/process.h"
 #include "tests/support/refusal.h"
@@ -197,6 +198,19 @@ TEST_F(Faults, AClockThatJumpsByMonthsChangesNothing) {
   EXPECT_EQ(got.code, 0) << got.err;
   EXPECT_GT(counts().second, 10);  // the jumps were seen
   expect_undisturbed_end("jumping clock");
+}
+
+// Neither what ranks wait for each other nor the watch over them goes by the wall clock.
+TEST_F(Faults, AClockThatJumpsByMonthsEndsNoRunOfSeveralRanks) {
+  if (const std::string reason = test::no_mpi_reason(); !reason.empty()) GTEST_SKIP() << reason;
+  const test::Finished got =
+      test::run_program({"/usr/bin/env", "LD_PRELOAD=" EMER_DISTURB, "GOMP_SPINCOUNT=1000",
+                         "EMER_DISTURB_CLOCK=1", EMER_BINARY, "launch", "-n", "2", "--comm", "mpi", "train",
+                         *shared_ / "small.yaml", "--run", run_, "--set", "distributed.timeout=20"});
+  ASSERT_EQ(got.code, 0) << got.err;
+  expect_whole_checkpoints("jumping clock of ranks");
+  EXPECT_EQ(load_state(run_ + "/checkpoints/last").step,
+            load_state(*shared_ / "whole/checkpoints/last").step);
 }
 
 TEST_F(Faults, StoppedAndContinuedTheRunIsTheSame) {
