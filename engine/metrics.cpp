@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -115,8 +116,18 @@ void MetricsLog::write_validation(std::int64_t step, std::int64_t epoch, const V
   events_.flush();
 }
 
+namespace {
+
+// mpirun gives its ranks a terminal, whatever it writes to itself.
+bool writes_to_terminal() {
+  return isatty(STDOUT_FILENO) == 1 && std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr &&
+         std::getenv("PMI_SIZE") == nullptr;
+}
+
+}  // namespace
+
 Progress::Progress(std::int64_t total_steps, std::int64_t epochs, std::int64_t first_step, int log_every)
-    : terminal_(isatty(STDOUT_FILENO) == 1),
+    : terminal_(writes_to_terminal()),
       total_(total_steps),
       epochs_(epochs),
       first_(first_step),

@@ -19,6 +19,7 @@
 #include "engine/model.h"
 #include "engine/optimizer.h"
 #include "engine/prepared_data.h"
+#include "engine/run_lock.h"
 #include "engine/step.h"
 #include "engine/trainer.h"
 
@@ -39,6 +40,7 @@ class TrainingRun {
 
   // training_run_open.cpp
   void open();
+  void lock_folder();
   void restore(const std::string& checkpoint);
   void write_run_files() const;
   void notes();
@@ -80,6 +82,7 @@ class TrainingRun {
   BoundaryDecision boundary_;                  // of the last step boundary
   std::int64_t window_ = 1;                    // steps of the next window, as this rank's clock has it
   TrainingState state_;
+  std::optional<RunLock> lock_;             // rank 0
   std::unique_ptr<MetricsLog> log_;         // rank 0
   std::unique_ptr<Progress> progress_;      // rank 0
   std::optional<Clock::time_point> saved_;  // `last`, by this process or the one it goes on from

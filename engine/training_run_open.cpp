@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "core/check.h"
 #include "core/collectives.h"
@@ -48,6 +49,10 @@ void TrainingRun::open() {
   check_config(config_);
   ctx_ = std::make_unique<Context>(choose_device(config_.device, &device_choice_), request_.communicator);
   threads_ = std::make_unique<ThreadShare>(*ctx_, config_.threads);
+  std::error_code status;
+  if (is_first() && (request_.resume || request_.resume_or_start) &&
+      std::filesystem::is_directory(request_.run_folder, status))
+    lock_folder();
   const ResumeChoice from = choose_checkpoint(*ctx_, request_);
   const std::string& checkpoint = from.checkpoint;
   const bool resumes = !checkpoint.empty();
@@ -106,6 +111,7 @@ void TrainingRun::open() {
   check_same(*ctx_, "checkpoint", fmt::format("{} {} {}", state_.step, state_.epoch, state_.position));
   if (!is_first()) return;
   make_folders(checkpoints_);
+  if (!lock_) lock_folder();
   remove_stale_temporaries(request_.run_folder);
   write_run_files();
   log_ = std::make_unique<MetricsLog>(request_.run_folder, state_.step);
@@ -116,6 +122,12 @@ void TrainingRun::open() {
   if (!ignored.empty())
     note("note: " + request_.init + ": not of this model, ignored: " + joined(ignored, ", "));
   notes();
+}
+
+// The other ranks wait meanwhile, and must not give up.
+void TrainingRun::lock_folder() {
+  lock_.emplace(request_.run_folder,
+                std::chrono::duration<double>(std::min(10.0, 0.5 * config_.distributed.timeout)));
 }
 
 void TrainingRun::restore(const std::string& checkpoint) {

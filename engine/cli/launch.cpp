@@ -1,5 +1,4 @@
 // emer launch: N ranks of a command on this host.
-#include <signal.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -68,8 +67,7 @@ int run_mpi(const std::string& mpirun, int ranks, std::vector<std::string> comma
   program.arguments = {mpirun, "-n", std::to_string(ranks), own_path()};
   program.arguments.insert(program.arguments.end(), command.begin(), command.end());
   program.arguments.insert(program.arguments.end(), {"--comm", "mpi"});
-  // mpirun answers SIGTERM by killing after a second, but passes SIGUSR1 on: time to save.
-  return run_children({program}, SIGUSR1);
+  return run_children({program});
 }
 
 int run_nccl(int ranks, const std::vector<std::string>& command) {
@@ -87,7 +85,7 @@ int run_nccl(int ranks, const std::vector<std::string>& command) {
       program.environment.emplace_back(name, value);
     programs.push_back(std::move(program));
   }
-  return run_children(programs, SIGTERM);
+  return run_children(programs);
 }
 
 void launch(const Options& options, const std::vector<std::string>& command) {
@@ -96,6 +94,10 @@ void launch(const Options& options, const std::vector<std::string>& command) {
         "emer launch starts ranks of train or evaluate{}; for example: emer launch -n 4 train CONFIG --run "
         "RUN",
         command.empty() ? "" : ", not of " + in_quotes(command[0]));
+  for (const std::string& word : command)
+    if (word == "--comm" || word.rfind("--comm=", 0) == 0)
+      fail_usage("emer launch takes --comm before the command: emer launch -n {} --comm … {} …",
+                 options.ranks, command[0]);
   if (const LaunchEnvironment env = launch_environment(); env.ranks > 1)
     fail_usage(
         "emer launch starts the ranks itself, but this is already one of {} ({}); leave one of the two out",

@@ -139,6 +139,9 @@ int main(int argc, char** argv) {
     return report(usage_message(app, error, argc, argv), emer::ErrorKind::kUsage);
   } catch (const std::exception&) {
     const emer::Failure failure = emer::failure_of(std::current_exception());
+    // What is wrong with the command line all ranks find; what is wrong with one it says where ranks meet.
+    if (failure.kind == emer::ErrorKind::kUsage && !emer::speaks_for_all())
+      return static_cast<int>(failure.kind);
     return report(failure.text, failure.kind);
   }
 }

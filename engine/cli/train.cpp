@@ -22,10 +22,10 @@ namespace {
 
 volatile std::sig_atomic_t stop_requested = 0;
 
-// The second signal kills, as if nothing had been caught.
+// The second signal kills, as if nothing had been caught; but SIGUSR1, by which launchers ask, may come again.
 void request_stop(int signal) {
   stop_requested = 1;
-  std::signal(signal, SIG_DFL);
+  if (signal != SIGUSR1) std::signal(signal, SIG_DFL);
 }
 
 std::string default_run_folder(const std::string& config_path) {
@@ -60,7 +60,9 @@ void run_train(const Options& options) {
     request.stop_before = begin + parse_duration(options.time_limit, "--time-limit");
   std::signal(SIGINT, request_stop);
   std::signal(SIGTERM, request_stop);
-  std::signal(SIGUSR1, request_stop);  // what mpirun passes on to its ranks; SIGTERM it does not
+  std::signal(
+      SIGUSR1,
+      request_stop);  // what mpirun passes on to its ranks: SIGTERM it answers by killing after a second
   RankOptions ranks = options.ranks;
   ranks.agreed = options.run.empty() ? default_run_folder(options.config) : options.run;
   run_on_ranks(

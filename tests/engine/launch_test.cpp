@@ -27,6 +27,7 @@ TEST_P(Launch, WhatAllRanksFindWrongIsToldOnce) {
                {"error: --set train.epoch=1", "train.epochs"}));
   EXPECT_TRUE(
       one_line(test::run_program(launch("3", {"train", config(), "--run", run, "--bogus"})), 2, {"--bogus"}));
+  EXPECT_TRUE(one_line(test::run_program(launch("2", {"train", config(), "--resume"})), 2, {"--run"}));
   EXPECT_TRUE(one_line(test::run_program(launch("3", {"train", folder_ / "none.yaml", "--run", run})), 3,
                        {"error: cannot read", "none.yaml"}));
   EXPECT_TRUE(one_line(test::run_program(launch("2", {"evaluate", run})), 3, {"error: ", "run"}));
@@ -46,6 +47,7 @@ TEST(LaunchCommand, RefusesWhatItCannotStart) {
   EXPECT_TRUE(refused({"-n", "0", "train"}, {"--ranks", "1 to 1024"}));
   EXPECT_TRUE(refused({"-n", "1000", "--comm", "nccl", "train"}, {"-n 1000", "GPU"}));
   EXPECT_TRUE(refused({"-n", "2", "--comm", "pigeons", "train"}, {"--comm", "pigeons"}));
+  EXPECT_TRUE(refused({"-n", "2", "train", "--comm", "mpi"}, {"--comm before the command"}));
 }
 
 TEST(LaunchCommand, RanksByVariablesNeedWhatCarriesArrays) {
@@ -130,20 +132,19 @@ cli::ChildProgram shell(const std::string& text, bool quiet = false) {
 }
 
 TEST(Launcher, TheExitCodeOfTheRun) {
-  EXPECT_EQ(cli::run_children({shell("exit 0"), shell("test $WORD = spoken")}, SIGTERM), 0);
-  EXPECT_EQ(cli::run_children({shell("exit 5"), shell("exit 5")}, SIGTERM), 5);
-  EXPECT_EQ(cli::run_children({shell("exit 0"), shell("exit 3")}, SIGTERM), 3);
-  EXPECT_EQ(cli::run_children({shell("exit 137")}, SIGTERM), 4);
-  EXPECT_EQ(cli::run_children({shell("exit 0"), shell("kill -9 $$")}, SIGTERM), 4);
+  EXPECT_EQ(cli::run_children({shell("exit 0"), shell("test $WORD = spoken")}), 0);
+  EXPECT_EQ(cli::run_children({shell("exit 5"), shell("exit 5")}), 5);
+  EXPECT_EQ(cli::run_children({shell("exit 0"), shell("exit 3")}), 3);
+  EXPECT_EQ(cli::run_children({shell("exit 137")}), 4);
+  EXPECT_EQ(cli::run_children({shell("exit 0"), shell("kill -9 $$")}), 4);
 }
 
 TEST(Launcher, KeepsQuietWhatQuietRanksSayUnlessTheyAreKilled) {
   ::testing::internal::CaptureStderr();
-  EXPECT_EQ(
-      cli::run_children(
-          {shell("exit 2"), shell("echo no; exit 2", true), shell("echo yes; kill -9 $$", true)}, SIGTERM),
-      2);
-  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "[rank 2] yes\n");
+  EXPECT_EQ(cli::run_children({shell("echo 'emer: error: told' >&2; exit 2"), shell("echo no; exit 2", true),
+                               shell("echo yes; kill -9 $$", true)}),
+            2);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "emer: error: told\n[rank 2] yes\n");
 }
 
 TEST(Launcher, HearsOfEndsThatItsCallerIgnores) {
@@ -151,7 +152,7 @@ TEST(Launcher, HearsOfEndsThatItsCallerIgnores) {
   }, before{};
   ignore.sa_handler = SIG_IGN;
   ASSERT_EQ(::sigaction(SIGCHLD, &ignore, &before), 0);
-  EXPECT_EQ(cli::run_children({shell("exit 0"), shell("exit 3")}, SIGTERM), 3);
+  EXPECT_EQ(cli::run_children({shell("exit 0"), shell("exit 3")}), 3);
   struct sigaction after {};
   ASSERT_EQ(::sigaction(SIGCHLD, &before, &after), 0);
   EXPECT_EQ(after.sa_handler, SIG_IGN);
@@ -159,26 +160,88 @@ TEST(Launcher, HearsOfEndsThatItsCallerIgnores) {
 
 TEST(Launcher, LeavesNoDescriptorOpenInItsPrograms) {
   EXPECT_EQ(cli::run_children({shell("for n in 3 4 5 6 7 8 9; do test \"$(readlink /proc/$$/fd/$n)\" != "
-                                     "/dev/null || exit 2; done")},
-                              SIGTERM),
+                                     "/dev/null || exit 2; done")}),
             0);
 }
+
+TEST(Launcher, SomebodySaysWhyARunHasEnded) {
+  const auto said = [](const std::vector<cli::ChildProgram>& programs, int code) {
+    ::testing::internal::CaptureStderr();
+    EXPECT_EQ(cli::run_children(programs), code);
+    return ::testing::internal::GetCapturedStderr();
+  };
+  // In two pieces, as a pipe may deliver it.
+  EXPECT_EQ(said({shell("printf 'emer: err' >&2; sleep 0.3; echo 'or: once' >&2; exit 4")}, 4),
+            "emer: error: once\n");
+  // Rank 0 is the one lost, and another tells.
+  EXPECT_EQ(said({shell("kill -9 $$"), shell("echo 'emer: error: rank 0 died'; exit 4", true)}, 4),
+            "emer: error: rank 0 died\n");
+  EXPECT_TRUE(test::contains(said({shell("kill -9 $$")}, 4), "emer: error: sh was ended by signal 9"));
+  EXPECT_TRUE(test::contains(said({shell("echo words >&2; exit 137")}, 4),
+                             "words\nemer: error: sh ended with exit code 137"));
+}
+
+// SIGTERM to this process when so many programs have written a byte.
+class Sender {
+ public:
+  Sender(const std::string& ready, std::size_t programs)
+      : thread_([ready, programs] {
+          while (test::read_text(ready).size() < programs)
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+          ::kill(::getpid(), SIGTERM);
+        }) {}
+  ~Sender() { thread_.join(); }
+
+ private:
+  std::thread thread_;
+};
+
+// For run_children(), not for the sender.
+class BlockedSignals {
+ public:
+  BlockedSignals() {
+    sigset_t stop;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    ::pthread_sigmask(SIG_BLOCK, &stop, &before_);
+  }
+  ~BlockedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
 
 TEST(Launcher, PassesSignalsOn) {
   test::TemporaryFolder folder;
   const std::string ready = folder / "ready";
   const std::string text = "trap 'exit 5' USR1; echo >> " + ready + "; while true; do sleep 0.05; done";
-  sigset_t stop, before;  // for run_children(), not for the sender
-  sigemptyset(&stop);
-  sigaddset(&stop, SIGTERM);
-  ::pthread_sigmask(SIG_BLOCK, &stop, &before);
-  std::thread sender([&] {
-    while (test::read_text(ready).size() < 2) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    ::kill(::getpid(), SIGTERM);
-  });
-  EXPECT_EQ(cli::run_children({shell(text), shell(text)}, SIGUSR1), 5);
-  sender.join();
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const BlockedSignals blocked;
+  const Sender sender(ready, 2);
+  EXPECT_EQ(cli::run_children({shell(text), shell(text)}), 5);
+}
+
+// mpirun loses a signal that comes before its ranks.
+TEST(Launcher, AsksAgainWhatMissedASignal) {
+  test::TemporaryFolder folder;
+  const BlockedSignals blocked;
+  const std::string ready = folder / "ready";
+  const Sender sender(ready, 1);
+  EXPECT_EQ(cli::run_children({shell("trap '' USR1; echo > " + ready +
+                                     "; sleep 0.5; trap 'exit 5' USR1; while true; do sleep 0.05; done")}),
+            5);
+}
+
+TEST(Launcher, ASignalBeforeAnybodyListensIsAStop) {
+  test::TemporaryFolder folder;
+  const BlockedSignals blocked;
+  const std::string ready = folder / "ready";
+  ::testing::internal::CaptureStderr();
+  {
+    const Sender sender(ready, 1);
+    EXPECT_EQ(cli::run_children({shell("echo > " + ready + "; while true; do sleep 0.05; done")}), 5);
+  }
+  EXPECT_TRUE(
+      test::contains(::testing::internal::GetCapturedStderr(), "emer: error: stopped by a signal before"));
 }
 
 }  // namespace

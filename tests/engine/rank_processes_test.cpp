@@ -26,6 +26,7 @@ TEST_P(RankProcesses, TrainsAndEvaluates) {
   const test::Finished trained = test::run_program(launch("2", {"train", config(), "--run", run}));
   ASSERT_EQ(trained.code, 0) << trained.err;
   EXPECT_TRUE(test::contains(trained.out, "done: epoch 6, step 18"));
+  EXPECT_EQ(trained.out.find('\r'), std::string::npos) << "a progress bar in a log";
   const nlohmann::json facts = nlohmann::json::parse(test::read_text(run + "/environment.json"));
   EXPECT_EQ(facts["ranks"], 2);
   EXPECT_EQ(facts["communicator"], GetParam());

@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <thread>
 
 #include "core/file.h"
 #include "engine/checkpoint.h"
 #include "engine/checkpoint_files.h"
 #include "engine/duration.h"
+#include "engine/run_lock.h"
 #include "engine/session.h"
 #include "tests/engine/run_support.h"
 #include "tests/support/refusal.h"
@@ -229,6 +231,24 @@ TEST_F(Resume, ATimeLimitSavesAndEndsLikeASignal) {
   EXPECT_EQ(train({.config = config_, .run_folder = run_, .resume_or_start = true, .stop_before = far}).step,
             18);
   expect_same_end();
+}
+
+TEST_F(Resume, OneRunAtATimeWritesIntoAFolder) {
+  using std::chrono::milliseconds;
+  auto held = std::make_unique<RunLock>(run_, milliseconds(0));
+  Config impatient = config_;
+  impatient.distributed.timeout = 0.1;
+  EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed, {run_, "another run"}, [&] {
+    train({.config = impatient, .run_folder = run_, .resume_or_start = true});
+  }));
+  // A run that is just ending.
+  std::thread ending([&held] {
+    std::this_thread::sleep_for(milliseconds(200));
+    held.reset();
+  });
+  expect_same_end();
+  ending.join();
+  const RunLock none(run_ + "/missing", milliseconds(0));  // nothing to lock, and not its business to say so
 }
 
 TEST(Duration, WhatPeopleWrite) {

@@ -74,16 +74,49 @@ class Scripts(unittest.TestCase):
 
     def test_mpirun_passes_its_options_and_the_exit_code(self):
         self.program("mpirun", f'echo "$*" >{self.path("mpirun.txt")}; exit 3')
-        done = subprocess.run(["bash", MPIRUN, "hosts", "train", "a.yaml"], check=False,
+        done = subprocess.run(["bash", MPIRUN, self.hosts(), "train", "a.yaml"], check=False,
                               env=self.environment(EMER_THREADS="16", EMER_MPIRUN_OPTIONS="--mca x y"))
         self.assertEqual(done.returncode, 3)
         self.assertEqual(self.text("mpirun.txt").strip(),
-                         "--quiet --hostfile hosts --bind-to none -x EMER_THREADS=16 --mca x y emer train a.yaml")
+                         f"--quiet --hostfile {self.hosts()} --bind-to none -x EMER_THREADS=16 --mca x y emer train a.yaml")
+
+    def test_mpirun_says_that_there_is_no_hostfile(self):
+        self.program("mpirun", "exit 1")
+        done = subprocess.run(["bash", MPIRUN, self.path("none"), "train"], check=False, env=self.environment(),
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn(self.path("none"), done.stderr)
+
+    def test_a_signal_that_mpirun_misses_is_sent_again(self):
+        self.program("mpirun", f"trap '' USR1\necho ready >{self.path('said.txt')}\nsleep 0.5\n"
+                               "trap 'exit 5' USR1\nwhile true; do sleep 0.05; done")
+        self.assertEqual(self.stopped().returncode, 5)
+
+    def test_a_signal_before_the_ranks_is_a_stop(self):
+        self.program("mpirun", f"echo ready >{self.path('said.txt')}\nwhile true; do sleep 0.05; done")
+        done = self.stopped()
+        self.assertEqual(done.returncode, 5)
+        self.assertIn("emer: error: stopped by a signal", done.stderr)
+
+    def hosts(self):
+        path = self.path("hosts")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("localhost\n")
+        return path
+
+    def stopped(self):
+        with subprocess.Popen(["bash", MPIRUN, self.hosts(), "train"], env=self.environment(), text=True,
+                              stderr=subprocess.PIPE) as process:
+            while "ready" not in self.text("said.txt"):
+                time.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=60)
+        return subprocess.CompletedProcess([], process.returncode, stderr=errors)
 
     def test_mpirun_turns_sigterm_into_what_reaches_the_ranks(self):
         self.program("mpirun", f"trap 'echo saved >>{self.path('said.txt')}; exit 5' USR1\n"
                                f"echo ready >{self.path('said.txt')}\nwhile true; do sleep 0.05; done")
-        process = subprocess.Popen(["bash", MPIRUN, "hosts", "train"], env=self.environment())
+        process = subprocess.Popen(["bash", MPIRUN, self.hosts(), "train"], env=self.environment())
         while "ready" not in self.text("said.txt"):
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
