@@ -3,11 +3,13 @@
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/build_info.h"
@@ -20,6 +22,13 @@ namespace {
 int report(const std::string& message, emer::ErrorKind kind) {
   emer::print_failure(message);
   return static_cast<int>(kind);
+}
+
+// The end of a rank that has nothing to add to what rank 0 says. Not at once: a launcher ends the others when one has
+// ended, and rank 0 may not have said it yet.
+int leave_it_to_rank_0() {
+  std::this_thread::sleep_for(std::chrono::seconds(3));
+  return static_cast<int>(emer::ErrorKind::kUsage);
 }
 
 // libgomp's threads spin about a millisecond at every barrier before they sleep. Where other processes want
@@ -119,8 +128,8 @@ int main(int argc, char** argv) {
       "  emer launch -n 4 train configs/deam_opensmile.yaml --run runs/deam\n"
       "  emer evaluate runs/deam --json\n"
       "  emer info --config-reference\n"
-      "Exit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 3 unreadable input, 4 device "
-      "failure,\n"
+      "Exit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 3 unreadable input, 4 device or "
+      "communication failure,\n"
       "5 stopped by a signal or a time limit after saving: start it again.");
   register_commands(app);
   try {
@@ -135,13 +144,12 @@ int main(int argc, char** argv) {
   } catch (const CLI::RuntimeError& error) {  // emer launch: the ranks have told why
     return error.get_exit_code();
   } catch (const CLI::ParseError& error) {
-    if (!emer::speaks_for_all()) return static_cast<int>(emer::ErrorKind::kUsage);
+    if (!emer::speaks_for_all()) return leave_it_to_rank_0();
     return report(usage_message(app, error, argc, argv), emer::ErrorKind::kUsage);
   } catch (const std::exception&) {
     const emer::Failure failure = emer::failure_of(std::current_exception());
     // What is wrong with the command line all ranks find; what is wrong with one it says where ranks meet.
-    if (failure.kind == emer::ErrorKind::kUsage && !emer::speaks_for_all())
-      return static_cast<int>(failure.kind);
+    if (failure.kind == emer::ErrorKind::kUsage && !emer::speaks_for_all()) return leave_it_to_rank_0();
     return report(failure.text, failure.kind);
   }
 }
