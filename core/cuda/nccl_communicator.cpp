@@ -10,11 +10,10 @@
 #include "core/check.h"
 #include "core/cuda/lost_device.h"
 #include "core/cuda/nccl_api.h"
+#include "core/cuda/optional_library.h"
 #include "core/cuda/rank_state.h"
 #ifdef EMER_SIMT
 #include <simt_nccl.h>
-#else
-#include <dlfcn.h>
 #endif
 
 namespace emer::cuda {
@@ -26,35 +25,23 @@ constexpr const char* kLibrary = "libnccl.so.2";
 NcclApi load() {
   NcclApi api;
 #ifdef EMER_SIMT
-  const bool found = simt::nccl_installed();
-  const auto symbol = [](const char* name) { return simt::nccl_symbol(name); };
+  OptionalLibrary library(kLibrary, simt::nccl_installed(), simt::nccl_symbol);
 #else
-  void* library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);  // for the life of the process
-  const bool found = library != nullptr;
-  const auto symbol = [library](const char* name) { return dlsym(library, name); };
+  OptionalLibrary library(kLibrary);
 #endif
-  if (!found) {
-    api.missing = fmt::format("{} is not installed", kLibrary);
-    return api;
-  }
-  const auto look_up = [&](const char* name) {
-    void* address = symbol(name);
-    if (address == nullptr && api.missing.empty())
-      api.missing = fmt::format("{} has no {}, which NCCL has since 2.14", kLibrary, name);
-    return address;
-  };
 #define EMER_NCCL_LOOK_UP(Result, name, parameters) \
-  api.name = reinterpret_cast<Result(*) parameters>(look_up("nccl" #name));
+  api.name = reinterpret_cast<Result(*) parameters>(library.look_up("nccl" #name));
   EMER_NCCL_FUNCTIONS(EMER_NCCL_LOOK_UP)
 #undef EMER_NCCL_LOOK_UP
+  api.missing = library.missing();
   return api;
 }
 
 const NcclApi& usable_api() {
   const NcclApi& api = nccl_api();
   if (!api.missing.empty())
-    fail(ErrorKind::kDevice, "ranks with a GPU each need NCCL: {}; install it, or use --comm mpi",
-         api.missing);
+    fail(ErrorKind::kDevice,
+         "ranks with a GPU each need NCCL 2.14 or later: {}; install it, or use --comm mpi", api.missing);
   return api;
 }
 

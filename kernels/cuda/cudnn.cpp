@@ -9,11 +9,10 @@
 #include "core/check.h"
 #include "core/cuda/context_state.h"
 #include "core/cuda/lost_device.h"
+#include "core/cuda/optional_library.h"
 #include "kernels/cuda/cudnn_api.h"
 #ifdef EMER_SIMT
 #include <simt_cudnn.h>
-#else
-#include <dlfcn.h>
 #endif
 
 namespace emer::cuda {
@@ -25,26 +24,15 @@ constexpr const char* kLibrary = "libcudnn.so.9";
 CudnnApi load() {
   CudnnApi api;
 #ifdef EMER_SIMT
-  const bool found = simt::cudnn_installed();
-  const auto symbol = [](const char* name) { return simt::cudnn_symbol(name); };
+  OptionalLibrary library(kLibrary, simt::cudnn_installed(), simt::cudnn_symbol);
 #else
-  void* library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);  // for the life of the process
-  const bool found = library != nullptr;
-  const auto symbol = [library](const char* name) { return dlsym(library, name); };
+  OptionalLibrary library(kLibrary);
 #endif
-  if (!found) {
-    api.missing = fmt::format("{} is not installed", kLibrary);
-    return api;
-  }
-  const auto look_up = [&](const char* name) {
-    void* address = symbol(name);
-    if (address == nullptr && api.missing.empty()) api.missing = fmt::format("{} has no {}", kLibrary, name);
-    return address;
-  };
 #define EMER_CUDNN_LOOK_UP(Result, name, parameters) \
-  api.name = reinterpret_cast<Result(*) parameters>(look_up("cudnn" #name));
+  api.name = reinterpret_cast<Result(*) parameters>(library.look_up("cudnn" #name));
   EMER_CUDNN_FUNCTIONS(EMER_CUDNN_LOOK_UP)
 #undef EMER_CUDNN_LOOK_UP
+  api.missing = library.missing();
   return api;
 }
 
