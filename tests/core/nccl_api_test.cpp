@@ -4,32 +4,17 @@
 #if defined(EMER_WITH_CUDA) && __has_include(<nccl.h>)
 #include <nccl.h>
 
-#include <type_traits>
-
 #include "core/cuda/nccl_api.h"
 #include "core/cuda/nccl_communicator.h"
+#include "tests/support/same_declaration.h"
 
 namespace emer::cuda {
 namespace {
 
-// What a caller and a callee must agree on: addresses, enumerations and integers of a size, structures by value.
-template <class T>
-constexpr int kKind = std::is_pointer_v<T>                         ? -1
-                      : std::is_class_v<T>                         ? -2 - int{sizeof(T)}
-                      : std::is_enum_v<T> || std::is_integral_v<T> ? int{sizeof(T)}
-                                                                   : 0;
-
-template <class ROne, class... One, class RTwo, class... Two>
-constexpr bool alike(ROne (*)(One...), RTwo (*)(Two...)) {
-  if constexpr (sizeof...(One) == sizeof...(Two))
-    return kKind<ROne> == kKind<RTwo> && ((kKind<One> == kKind<Two> && kKind<One> != 0) && ...);
-  else
-    return false;
-}
-
 TEST(NcclApi, FunctionsAreThoseOfTheHeader) {
   const NcclApi ours;
-#define EMER_NCCL_COMPARE(Result, name, parameters) EXPECT_TRUE(alike(ours.name, &::nccl##name)) << #name;
+#define EMER_NCCL_COMPARE(Result, name, parameters) \
+  EXPECT_TRUE(test::alike(ours.name, &::nccl##name)) << #name;
   EMER_NCCL_FUNCTIONS(EMER_NCCL_COMPARE)
 #undef EMER_NCCL_COMPARE
 }

@@ -4,31 +4,17 @@
 #if defined(EMER_WITH_CUDA) && __has_include(<cudnn.h>)
 #include <cudnn.h>
 
-#include <type_traits>
-
 #include "kernels/conv_block.h"
 #include "kernels/cuda/cudnn_api.h"
+#include "tests/support/same_declaration.h"
 
 namespace emer::cuda {
 namespace {
 
-// What a caller and a callee must agree on: addresses, enumerations and integers of a size.
-template <class T>
-constexpr int kKind = std::is_pointer_v<T>                         ? -1
-                      : std::is_enum_v<T> || std::is_integral_v<T> ? int{sizeof(T)}
-                                                                   : 0;
-
-template <class ROne, class... One, class RTwo, class... Two>
-constexpr bool alike(ROne (*)(One...), RTwo (*)(Two...)) {
-  if constexpr (sizeof...(One) == sizeof...(Two))
-    return kKind<ROne> == kKind<RTwo> && ((kKind<One> == kKind<Two> && kKind<One> != 0) && ...);
-  else
-    return false;
-}
-
 TEST(CudnnApi, FunctionsAreThoseOfTheHeader) {
   const CudnnApi ours;
-#define EMER_CUDNN_COMPARE(Result, name, parameters) EXPECT_TRUE(alike(ours.name, &::cudnn##name)) << #name;
+#define EMER_CUDNN_COMPARE(Result, name, parameters) \
+  EXPECT_TRUE(test::alike(ours.name, &::cudnn##name)) << #name;
   EMER_CUDNN_FUNCTIONS(EMER_CUDNN_COMPARE)
 #undef EMER_CUDNN_COMPARE
 }

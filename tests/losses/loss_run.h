@@ -26,16 +26,22 @@ inline const std::vector<std::string>& head_names() {
   return names;
 }
 
+// What `inputs` has of the loss's parameters; the others are as initialise(seed 1) leaves them.
+template <class Real>
+void give_parameters(Context& ctx, const Arrays& inputs, CompositeLoss<Real>& loss) {
+  loss.initialise(ctx, 1, 0);
+  for (Parameter<Real>* p : loss.parameters())
+    if (const auto given = inputs.find(p->name); given != inputs.end())
+      p->value.from_host(ctx, std::vector<Real>(given->second.begin(), given->second.end()));
+}
+
 // Heads absent from `inputs` are null pointers. Parameters absent from it keep what initialise(seed 1) gave
 // them.
 template <class Real = double>
 LossRun run_loss(const LossOptions& options, int n, int d, const Arrays& inputs) {
   Context ctx;
   CompositeLoss<Real> loss(ctx, options, d);
-  loss.initialise(ctx, 1, 0);
-  for (Parameter<Real>* p : loss.parameters())
-    if (const auto given = inputs.find(p->name); given != inputs.end())
-      p->value.from_host(ctx, std::vector<Real>(given->second.begin(), given->second.end()));
+  give_parameters(ctx, inputs, loss);
   std::map<std::string, Tensor<Real>> heads, gradients;
   std::vector<const Real*> in;
   std::vector<Real*> out;

@@ -27,10 +27,7 @@ LossRun run_loss_on_ranks(int ranks, const LossOptions& options, int n, int d, c
     const Shard own = shard_of(ctx, n);
     const auto width = static_cast<std::size_t>(d), all_ranks = static_cast<std::size_t>(ranks_of(ctx));
     CompositeLoss<Real> loss(ctx, options, d);
-    loss.initialise(ctx, 1, 0);
-    for (Parameter<Real>* p : loss.parameters())
-      if (const auto given = inputs.find(p->name); given != inputs.end())
-        p->value.from_host(ctx, std::vector<Real>(given->second.begin(), given->second.end()));
+    give_parameters(ctx, inputs, loss);
     std::map<std::string, Tensor<Real>> heads, gradients;
     std::vector<const Real*> in;
     std::vector<Real*> to;
