@@ -50,6 +50,17 @@ if(NOT EMER_PORTABLE)
   target_compile_definitions(emer_onednn INTERFACE EMER_WITH_ONEDNN)
 endif()
 
+# Support vector regression of the probes; a static archive goes into programs that travel.
+set(EMER_LIBSVM_NAME svm)
+if(EMER_PORTABLE)
+  set(EMER_LIBSVM_NAME libsvm.a)
+endif()
+find_path(EMER_LIBSVM_INCLUDE libsvm/svm.h REQUIRED)
+find_library(EMER_LIBSVM_LIBRARY NAMES ${EMER_LIBSVM_NAME} REQUIRED)
+add_library(emer_libsvm INTERFACE)
+target_link_libraries(emer_libsvm INTERFACE ${EMER_LIBSVM_LIBRARY})
+target_include_directories(emer_libsvm SYSTEM INTERFACE ${EMER_LIBSVM_INCLUDE})
+
 # Ranks over MPI; its C interface. Not in programs that travel: they meet over TCP.
 add_library(emer_mpi INTERFACE)
 if(NOT EMER_PORTABLE)

@@ -14,6 +14,7 @@
 #include "core/context.h"
 #include "data/split.h"
 #include "engine/eval_options.h"
+#include "engine/studies_options.h"
 #include "layers/encoder.h"
 #include "losses/composite.h"
 
@@ -128,6 +129,8 @@ struct Config {
   TrainConfig train;
   DistributedConfig distributed;
   EvalOptions eval;
+  ProbeOptions probe;
+  AnalysisOptions analysis;
   std::string device = "auto";
   int threads = 0;  // 0 = all
 };

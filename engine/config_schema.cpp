@@ -272,6 +272,7 @@ std::vector<Key> make_keys() {
   add_train(k);
   add_distributed(k);
   add_eval(k);
+  add_study_keys(k);
   k.push_back({"device", text_choice(EMER_AT(device), {"auto", "cpu", "cuda"}), "-", "where it runs", ""});
   k.push_back(
       {"threads", EMER_INT(threads, 0, 4096), "threads", "CPU threads; 0 = all (or EMER_THREADS)", ""});

@@ -64,6 +64,7 @@ struct Key {
 };
 
 void add_vggish_keys(std::vector<Key>& keys);  // model.vggish
+void add_study_keys(std::vector<Key>& keys);   // probe, analysis
 const std::vector<Key>& keys();
 const Key* find(const std::string& path);
 bool is_section(const std::string& path);                       // "loss.cca"

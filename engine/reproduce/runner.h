@@ -1,0 +1,40 @@
+// engine/reproduce/runner.h - trains the runs of a plan, side by side, each a process of its own in its own run folder.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/reproduce/plan.h"
+
+namespace emer {
+
+enum class RunStatus { kMissing, kPartial, kFinished };
+
+// Of OUT/runs/ID: finished where checkpoints/last holds the last epoch of the same training, partial where a checkpoint of
+// it can be gone on from. Throws Error(kUsage) naming folder and the keys that differ where the folder holds another
+// training (nothing in it is touched): use another --out, or move it away.
+RunStatus status_of(const std::string& out, const PlannedRun& run, const StudyData& data);
+
+struct RunnerOptions {
+  std::string out;      // folder of results; runs are in OUT/runs/ID
+  std::string program;  // emer itself
+  int jobs = 0;         // side by side; 0 = one a GPU, or one a core
+  std::string device = "auto";
+};
+
+// All runs of all plans that are not finished, partial ones gone on from; one line for each that ends. A run that fails
+// does not stop the others; then Error(kRunFailed) names the failed ones and their logs (OUT/runs/ID/train.log). SIGTERM
+// and SIGINT are passed on, every run saves, Error(kStopped).
+void train_missing(const std::vector<ExperimentPlan>& plans, const RunnerOptions& options);
+
+// One process of emer: arguments behind the program, file that takes its output, environment changes.
+struct Job {
+  std::string name;  // in messages
+  std::vector<std::string> arguments;
+  std::string log;
+};
+// Runs jobs side by side, as above.
+void run_jobs(const std::vector<Job>& jobs, const RunnerOptions& options);
+
+}  // namespace emer

@@ -1,0 +1,51 @@
+// engine/reproduce/statistics.h - means, deviations, intervals and paired tests over seeds (and the queries of each
+// seed), for tables. Everything is a pure function of values and seed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace emer {
+
+struct Summary {
+  int n = 0;
+  double mean = 0.0;
+  double deviation = 0.0;            // of the sample, n - 1; NaN for n = 1
+  std::array<double, 2> interval{};  // 95 %
+};
+
+// One value a seed: percentile bootstrap of the mean over the seeds (for n = 1: NaN). Values must be finite.
+Summary summarise(std::span<const double> values, int resamples, std::uint64_t seed);
+
+// Values of single queries, seed by seed: 1 / rank for MRR, rank for AR. mean and deviation are of the seeds' means; the
+// interval resamples seeds, and queries within each (two-stage bootstrap), so that it covers both.
+Summary summarise_queries(const std::vector<std::vector<double>>& by_seed, int resamples, std::uint64_t seed);
+
+// What a variant is worth against a base on the same seeds: variant - base.
+struct PairedComparison {
+  int n = 0;  // seeds
+  double difference = 0.0;
+  std::array<double, 2> interval{};  // 95 %, bootstrap of the differences, as above
+  double p_t = 0.0;                  // paired t test, two-sided; NaN for n = 1 or no variation
+  double p_sign_flip =
+      0.0;  // exact sign-flip permutation test of the mean difference, two-sided (2^n flips; for n > 20
+            // a million drawn ones)
+  double p_wilcoxon = 0.0;  // signed-rank, exact for n <= 25 without ties, else normal with corrections
+};
+PairedComparison compare_paired(std::span<const double> variant, std::span<const double> base, int resamples,
+                                std::uint64_t seed);
+// The interval resamples seeds and, within each, queries jointly for both sides.
+PairedComparison compare_paired_queries(const std::vector<std::vector<double>>& variant,
+                                        const std::vector<std::vector<double>>& base, int resamples,
+                                        std::uint64_t seed);
+
+// Holm's step-down adjustment: p values to adjusted ones, in the same order; NaN stays NaN and does not count.
+std::vector<double> holm(std::span<const double> p);
+
+// Two-sided tail of Student's t with `freedom` > 0 degrees, and the quantiles of a sorted sample by linear interpolation.
+double t_tail(double t, double freedom);
+double quantile(std::span<const double> sorted, double share);
+
+}  // namespace emer
