@@ -52,18 +52,23 @@ struct ExperimentResults {
   std::vector<Figure> figures;
 };
 
-// Throws Error(kRunFailed), naming table and row, for a table that breaks the rules above.
+// Throws Error(kRunFailed), naming table and row, for a table that breaks the rules above: text is UTF-8, numbers are
+// finite or NaN. A NaN counts as not measured, here and everywhere below.
 void check(const ResultTable& table);
+// The same of all tables; figures must name tables and columns that are there, ids must be unique.
+void check(const ExperimentResults& results);
 
-// A GitHub table under a heading, title, what it was measured on, notes. A pipe in a cell is escaped, a missing value
-// is an en dash.
+// A GitHub table under a heading, title, what it was measured on, notes. Cells are plain text: a pipe, a line end, a tag
+// or an entity in one is shown, not obeyed. A missing value is an en dash.
 std::string to_markdown(const ResultTable& table);
 std::string to_markdown(const ExperimentResults& results);
-// RFC 4180, one header line of keys, numbers with round-trip digits, a missing value empty.
+// RFC 4180, one header line of keys, numbers with round-trip digits, a missing value empty, empty text "".
 std::string to_csv(const ResultTable& table);
 
+// Rows are objects, key to value; a missing value is null.
 nlohmann::ordered_json to_json(const ExperimentResults& results);
-// Throws Error(kInput) naming `label` and the place for what is not such an object.
+// Throws Error(kInput) naming `label` and the place for what is not such an object, or breaks the rules of check().
+// Keys that are not known are passed over.
 ExperimentResults experiment_from_json(const nlohmann::ordered_json& json, const std::string& label);
 
 }  // namespace emer
