@@ -115,6 +115,22 @@ void append_elements(const ElementType& type, std::string_view bytes, const std:
   }
 }
 
+std::string file_start(std::string_view descr, const std::vector<std::int64_t>& shape) {
+  std::string extents;
+  for (const std::int64_t extent : shape) extents += fmt::format("{}, ", extent);
+  if (shape.size() == 1) extents = fmt::format("{},", shape[0]);
+  if (shape.size() > 1) extents.resize(extents.size() - 2);
+  std::string text = fmt::format("{{'descr': {}, 'fortran_order': False, 'shape': ({}), }}", descr, extents);
+  // NumPy pads so that the data starts on a multiple of 64 bytes, and ends the header with a line end.
+  text.resize((10 + text.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');
+  text += '\n';
+  EMER_CHECK(text.size() <= 0xFFFF, "npy: a header of {} bytes is too long", text.size());
+  std::string header("\x93NUMPY\x01\x00", 8);
+  header += static_cast<char>(text.size() & 0xFF);
+  header += static_cast<char>(text.size() >> 8);
+  return header + text;
+}
+
 }  // namespace npy
 
 namespace {
@@ -232,23 +248,6 @@ class HeaderParser {
   std::size_t at_ = 0;
 };
 
-std::string npy_header(std::string_view descr, const std::vector<std::int64_t>& shape) {
-  std::string extents;
-  for (const std::int64_t extent : shape) extents += fmt::format("{}, ", extent);
-  if (shape.size() == 1) extents = fmt::format("{},", shape[0]);
-  if (shape.size() > 1) extents.resize(extents.size() - 2);
-  std::string text =
-      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", descr, extents);
-  // NumPy pads so that the data starts on a multiple of 64 bytes, and ends the header with a line end.
-  text.resize((10 + text.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');
-  text += '\n';
-  EMER_CHECK(text.size() <= 0xFFFF, "npy: {} dimensions are too many", shape.size());
-  std::string header("\x93NUMPY\x01\x00", 8);
-  header += static_cast<char>(text.size() & 0xFF);
-  header += static_cast<char>(text.size() >> 8);
-  return header + text;
-}
-
 void check_values(const std::vector<std::int64_t>& shape, std::size_t values) {
   for (const std::int64_t extent : shape) EMER_CHECK(extent >= 0, "npy: negative extent {}", extent);
   EMER_CHECK(npy::element_count(shape) == values, "npy: {} values do not fill the shape", values);
@@ -356,7 +355,7 @@ void write_npy(const std::string& path, const std::vector<std::int64_t>& shape,
                const std::vector<float>& values) {
   check_values(shape, values.size());
   write_file_atomically(path, [&](std::ostream& out) {
-    out << npy_header("<f4", shape);
+    out << npy::file_start("'<f4'", shape);
     write_values(out, values);
   });
 }
@@ -367,7 +366,7 @@ void write_npy_ragged(const std::string& path, const std::vector<std::vector<std
   for (std::size_t i = 0; i < items.size(); ++i) check_values(shapes[i], items[i].size());
   const auto count = static_cast<std::int64_t>(items.size());
   write_file_atomically(path, [&](std::ostream& out) {
-    out << npy_header("|O", {count});
+    out << npy::file_start("'|O'", {count});
     PickleText head;
     // numpy.core is the old name, which newer versions of NumPy keep for pickles.
     head.raw("\x80\x04")

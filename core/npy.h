@@ -7,8 +7,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 namespace emer {
@@ -36,5 +38,14 @@ void write_npy(const std::string& path, const std::vector<std::int64_t>& shape,
                const std::vector<float>& values);
 void write_npy_ragged(const std::string& path, const std::vector<std::vector<std::int64_t>>& shapes,
                       const std::vector<std::vector<float>>& items);
+
+// One array of records, in NumPy a structured dtype: a["name"] is [rows, width], or [rows] for width 0. Row-major,
+// version 1.0. Names are plain ASCII without quotes or backslashes. Atomic.
+struct NpyColumn {
+  std::string name;
+  std::int64_t width = 0;
+  std::variant<std::span<const float>, std::span<const std::int64_t>> values;  // rows * max(width, 1)
+};
+void write_npy_records(const std::string& path, std::int64_t rows, const std::vector<NpyColumn>& columns);
 
 }  // namespace emer

@@ -1,5 +1,4 @@
-// core/npy_elements.h - what core/npy.cpp and core/npy_pickle.cpp share: NumPy's element types, and the
-// pickle reader.
+// core/npy_elements.h - what core/npy*.cpp share: NumPy's element types, the start of a file, the pickle reader.
 #pragma once
 
 #include <cstddef>
@@ -32,6 +31,10 @@ std::optional<std::size_t> element_count(const std::vector<std::int64_t>& shape)
 // that no double equals is Error(kInput) naming `label`.
 void append_elements(const ElementType& type, std::string_view bytes, const std::vector<std::int64_t>& shape,
                      bool fortran_order, const std::string& label, std::vector<double>& values);
+
+// A version 1.0 file up to its data, which starts on a multiple of 64 bytes. `descr` as Python writes it: "'<f4'", or a
+// list of a record's fields.
+std::string file_start(std::string_view descr, const std::vector<std::int64_t>& shape);
 
 // The pickle of an object array: `bytes` from its first opcode to the end of the file, `offset` where it
 // stands in the file, `shape` from the header. Throws Error(kInput) for everything but an array of arrays,

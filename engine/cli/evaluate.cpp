@@ -14,6 +14,7 @@
 #include "engine/baselines.h"
 #include "engine/cli/commands.h"
 #include "engine/cli/rank_options.h"
+#include "engine/embeddings_file.h"
 #include "engine/encode.h"
 #include "engine/evaluation_report.h"
 #include "engine/session.h"
@@ -79,28 +80,15 @@ void evaluate_inputs(const Options& o) {
 }
 
 // All ranks encode, rank 0 writes.
-void write_embeddings(Session& session, const std::string& path) {
+void export_embeddings(Session& session, const std::string& path) {
   const Dataset& dataset = session.data.dataset;
   std::vector<std::int64_t> all(dataset.song_id.size());
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::int64_t>(i);
   const EncodedRows rows =
       encode_rows(*session.context, *session.model, dataset, all, session.config.train.batch_size);
   if (session.context->communicator().rank() != 0) return;
-  SafetensorsWriter writer;
-  writer.set_metadata("format", "emer-embeddings-1");
-  writer.set_metadata("checkpoint", session.checkpoint);
-  writer.set_metadata("data", session.config.data.path);
-  writer.add("song_id", {rows.n}, std::span<const std::int64_t>(dataset.song_id));
-  const std::pair<const char*, const std::vector<float>*> heads[] = {
-      {"music.embedding", &rows.music_embedding},
-      {"music.mean", &rows.music_mean},
-      {"music.log_variance", &rows.music_log_variance},
-      {"emotion.embedding", &rows.emotion_embedding},
-      {"emotion.mean", &rows.emotion_mean},
-      {"emotion.log_variance", &rows.emotion_log_variance}};
-  for (const auto& [name, values] : heads)
-    writer.add(name, {rows.n, rows.d}, std::span<const float>(*values));
-  writer.write(path);
+  write_embeddings(path, dataset, rows,
+                   {{"checkpoint", session.checkpoint}, {"data", session.config.data.path}});
 }
 
 void add_baselines(EvaluationReport& report, const PreparedData& data,
@@ -142,7 +130,7 @@ void evaluate_checkpoint(const Options& o, const std::shared_ptr<Communicator>& 
     const std::string file = o.split == "test" ? "evaluation.json" : "evaluation." + o.split + ".json";
     write_file_atomically(session.checkpoint + "/" + file, to_json(report).dump(1) + "\n");
   }
-  if (!o.embeddings.empty()) write_embeddings(session, o.embeddings);
+  if (!o.embeddings.empty()) export_embeddings(session, o.embeddings);
 }
 
 void evaluate_on_ranks(const Options& o) {
@@ -150,6 +138,7 @@ void evaluate_on_ranks(const Options& o) {
     fail_usage(
         "evaluate needs a checkpoint or run folder, or --inputs FILE --config CONFIG; see emer evaluate "
         "--help");
+  if (!o.embeddings.empty()) embeddings_format(o.embeddings);  // refused before anything is computed
   if (!o.config.empty())
     fail_usage("--config belongs to --inputs; a checkpoint brings its own (change it with --set)");
   run_on_ranks(
@@ -178,7 +167,9 @@ void register_evaluate(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--baselines", options->baselines, "ridge regression and linear CCA on the same split");
   command->add_flag("--json", options->json, "one JSON object on standard output");
-  command->add_option("--embeddings", options->embeddings, "write every song's head outputs (safetensors)");
+  command->add_option(
+      "--embeddings", options->embeddings,
+      "write every song's head outputs: FILE.safetensors, FILE.npy (one array of records) or FILE.csv");
   command->add_option("--inputs", options->inputs,
                       "score these head outputs instead of a checkpoint (safetensors); prints JSON");
   command->add_option("--config", options->config, "configuration for --inputs");

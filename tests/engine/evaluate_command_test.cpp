@@ -156,6 +156,12 @@ TEST_F(TrainedRun, WrittenEmbeddingsScoreTheSame) {
   EXPECT_EQ(json::parse(again.out)["e2m"], json::parse(direct.out)["e2m"]);
 }
 
+TEST_F(TrainedRun, EmbeddingsOfAnUnknownKindAreRefused) {
+  EXPECT_TRUE(
+      refused(emer("evaluate " + run() + " --embeddings " + (*folder_ / "e.npz")), 2, ".npy or .csv"));
+  EXPECT_FALSE(std::filesystem::exists(*folder_ / "e.npz"));
+}
+
 TEST_F(TrainedRun, SearchAnswersEveryKindOfQuery) {
   const std::string search = "search " + run() + " --json --top 3 ";
   for (const std::string query : {"--song 7", "--song 7 --emotion-of", "--emotion '0.1,0.2'",
