@@ -11,24 +11,19 @@ SKIPPED = 77  # to ctest: skipped
 
 
 def needs(*packages):
-    """Ends the program as skipped where one of the packages is missing."""
+    """Ends the test program as skipped where one of the packages, or the emer program, is missing."""
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         print(f"skipped: {sys.executable} has no {', '.join(missing)}; ./run test makes build/python, which has")
         sys.exit(SKIPPED)
-
-
-def program():
-    path = os.environ.get("EMER_PROGRAM")
-    if not path:
+    if not os.path.exists(os.environ.get("EMER_PROGRAM", "")):
         print("skipped: EMER_PROGRAM does not name the emer program; ctest sets it")
         sys.exit(SKIPPED)
-    return path
 
 
 def emer(*arguments, cwd=None):
     """Standard output; a failure shows what the program said."""
-    done = subprocess.run([program(), *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd,
+    done = subprocess.run([os.environ["EMER_PROGRAM"], *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd,
                           env={**os.environ, "EMER_THREADS": "1"})
     if done.returncode:
         raise AssertionError(f"emer {' '.join(map(str, arguments))}: exit code {done.returncode}\n{done.stderr}")
