@@ -104,6 +104,22 @@ write("conv_choices", "good", b'{"schema":"emer-conv-kernels-1","choices":{"H200
       b'"":{"kernel":"plain","milliseconds":0}}}')
 write("conv_choices", "no_kernel", b'{"schema":"emer-conv-kernels-1","choices":{"key":{"kernel":"auto","milliseconds":-1e999}}}')
 write("conv_choices", "deep", b'{"schema":"emer-conv-kernels-1","choices":' + b"[" * 500)
+table = {"id": "t", "title": "T", "measured": "on these", "notes": "", "listed": True,
+         "columns": [{"key": "x", "title": "X", "unit": "", "digits": 3}, {"key": "y", "title": "", "unit": "s", "digits": -1}],
+         "rows": [{"x": 1.5, "y": "a|b"}, {"x": None, "y": 7}, {"x": -0.0, "y": '"\n,'}]}
+figure = {"kind": "bar", "id": "f", "title": "F", "caption": "", "table": "t", "x": "x", "y": "y", "low": "", "high": "",
+          "color": "", "facet": "", "tooltip": ["y"], "log_x": False}
+experiment = {"name": "lambda", "preset": "quick", "remarks": ["left out"], "tables": [table], "figures": [figure]}
+made = {"created_by": "emer", "date": "2026-11-23T03:10:00Z", "command": "emer reproduce lambda"}
+results = {"format": "emer-results-1", **made, "environment": {"threads": 2},
+           "data": [{"name": "deam", "label": "DEAM", "path": "data/deam.safetensors", "checksum": "00", "as_published": False,
+                     "generated": False, "variants": {"a=b": "other.safetensors"}}],
+           "experiments": [{**experiment, "made": made}]}
+write("results", "whole", json.dumps(results).encode())
+write("results", "experiment", json.dumps(experiment).encode())
+write("results", "huge_number", json.dumps(results).replace("1.5", "18446744073709551615").encode())
+write("results", "not_utf8", json.dumps(results).replace("on these", "\\ud800").encode())
+write("results", "deep", b'{"format":"emer-results-1","environment":' + b"[" * 500)
 write("split", "good", b'{"method":"sklearn","seed":9999,"train":[3,1],"validation":[2],"test":[5]}')
 write("split", "shared", b'{"train":[1,2],"test":[2]}')
 write("split", "plain_list", b"1\n2\n3\n")
