@@ -120,6 +120,15 @@ write("results", "experiment", json.dumps(experiment).encode())
 write("results", "huge_number", json.dumps(results).replace("1.5", "18446744073709551615").encode())
 write("results", "not_utf8", json.dumps(results).replace("on these", "\\ud800").encode())
 write("results", "deep", b'{"format":"emer-results-1","environment":' + b"[" * 500)
+FOLD = (
+    b'{"target":"valence","method":"svr","train_songs":90,"test_songs":10,"features":4,"selection":"test_folds","points":['
+    b'{"c":0.5,"gamma":0,"epsilon":0.1,"penalty":0,"inner_error":null,"rmse":0.2,"r":0.5,"r2":-3},'
+    b'{"c":1,"gamma":0.5,"epsilon":0.1,"penalty":0,"inner_error":0.01,"rmse":0.1,"r":null,"r2":null}]}'
+)
+write("fold_outcome", "good", FOLD)
+write("fold_outcome", "huge", FOLD.replace(b"90", b"18446744073709551615").replace(b"0.2", b"1e999"))
+write("fold_outcome", "no_points", FOLD[: FOLD.index(b"[")] + b"[]}")
+write("fold_outcome", "list", b"[" + FOLD + b"]")
 write("split", "good", b'{"method":"sklearn","seed":9999,"train":[3,1],"validation":[2],"test":[5]}')
 write("split", "shared", b'{"train":[1,2],"test":[2]}')
 write("split", "plain_list", b"1\n2\n3\n")
