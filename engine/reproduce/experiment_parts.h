@@ -17,4 +17,8 @@ nlohmann::ordered_json measure_retrieval(const ExperimentPlan& plan, const Plann
                                          const std::string& out, int threads);
 ExperimentResults gather_retrieval(const ExperimentPlan& plan, MeasuredRuns runs);
 
+nlohmann::ordered_json measure_analysis(const ExperimentPlan& plan, const PlannedRun& run,
+                                        const std::string& out, int threads);
+ExperimentResults gather_analysis(const ExperimentPlan& plan, MeasuredRuns runs);
+
 }  // namespace emer

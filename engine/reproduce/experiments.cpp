@@ -21,6 +21,7 @@ struct Experiment {
 
 constexpr std::array kExperiments = {
     Experiment{"retrieval", 1, measure_retrieval, gather_retrieval},
+    Experiment{"analysis", 1, measure_analysis, gather_analysis},
 };
 
 const Experiment& experiment_of(const ExperimentPlan& plan) {
