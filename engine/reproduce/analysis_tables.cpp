@@ -15,6 +15,11 @@
 namespace emer::analysis_results {
 namespace {
 
+// Those of the first run: a plan has one set of shares.
+AnalysisOptions options_of(const std::vector<Entry>& entries) {
+  return entries.front().runs.front().first->run->config.analysis;
+}
+
 std::vector<Column> key_columns() {
   return {{"side", "switches", "", -1}, {"direction", "direction", "", -1}, {"model", "model", "", -1}};
 }
@@ -118,13 +123,17 @@ ResultTable cosine_table(const ExperimentPlan& plan, const StudyData& data, cons
   table.id = fmt::format("analysis_{}_cosine", data.name);
   table.title = fmt::format("Cosine similarity of the first answers, {}", data.name);
   table.measured = measured;
-  table.notes =
+  table.notes = fmt::format(
       "Mean cosine similarity between the query's own raw features (music: means over time; emotion: mean "
       "valence "
-      "and arousal) and those of the first 5 % of the answers. Over queries: deviation and quartiles within "
-      "a seed's "
-      "test songs, all seeds together. As released, the query's own match (cosine 1) counts among the "
-      "answers.";
+      "and arousal) and those of the first {:g} % of the answers. Random order: the same of shuffled "
+      "answers, for raw "
+      "features may be alike for any two songs. Over queries: deviation and quartiles of all seeds' queries "
+      "together. As "
+      "released, the query's own match (cosine 1) counts among the answers, and the evaluation ranks by the "
+      "query's "
+      "partner (B1).",
+      100 * options_of(entries).top);
   table.columns = key_columns();
   add_columns(table.columns, "cosine", "mean", "", 4);
   for (const auto& [key, title] : {std::pair{"spread", "sd over queries"},
@@ -165,10 +174,12 @@ ResultTable group_table(const StudyData& data, const std::vector<Entry>& entries
   table.id = fmt::format("analysis_{}_groups", data.name);
   table.title = fmt::format("Good, middle and bad queries, {}", data.name);
   table.measured = measured;
-  table.notes =
-      "Good: the match ranks within the first 10 %; bad: at or behind 50 %; middle: in between. Means over "
-      "seeds of "
-      "each group's share of the queries and of their mean cosine similarity, average precision and entropy.";
+  const AnalysisOptions options = options_of(entries);
+  table.notes = fmt::format(
+      "Good: the match ranks within the first {:g} %; bad: at or behind {:g} %; middle: in between. Means "
+      "over seeds of "
+      "each group's share of the queries and of their mean cosine similarity, average precision and entropy.",
+      100 * options.good, 100 * options.bad);
   table.columns = key_columns();
   table.columns.push_back({"group", "group", "", -1});
   for (const auto& [key, title, digits] : {std::tuple{"share", "share of queries", 3},
@@ -176,7 +187,8 @@ ResultTable group_table(const StudyData& data, const std::vector<Entry>& entries
                                            {"precision", "average precision", 4},
                                            {"entropy", "entropy", 4}})
     table.columns.push_back({key, title, std::string(key) == "entropy" ? "bit" : "", digits});
-  for (const Entry& entry : entries)
+  for (const Entry& entry : entries) {
+    if (entry.model == kChance) continue;
     for (int g = 0; g < kRankGroups; ++g) {
       std::vector<Cell> row = key_cells(entry);
       row.emplace_back(kRankGroupNames[g]);
@@ -185,10 +197,13 @@ ResultTable group_table(const StudyData& data, const std::vector<Entry>& entries
         share += static_cast<double>(std::count(queries.group.begin(), queries.group.end(), g)) /
                  static_cast<double>(queries.group.size() * entry.runs.size());
       row.push_back(cell(share));
-      for (const auto value : {&Queries::cosine, &Queries::precision, &Queries::entropy})
-        row.push_back(cell(summarised(by_seed(entry, value, g), 1).mean));
+      for (const auto value : {&Queries::cosine, &Queries::precision, &Queries::entropy}) {
+        const bool told = value == &Queries::cosine || by_categories(entry);
+        row.push_back(told ? cell(summarised(by_seed(entry, value, g), 1).mean) : Cell{});
+      }
       table.rows.push_back(std::move(row));
     }
+  }
   return table;
 }
 
@@ -198,16 +213,17 @@ ResultTable category_table(const ExperimentPlan& plan, const StudyData& data,
   table.id = fmt::format("analysis_{}_categories", data.name);
   table.title = fmt::format("Emotion categories among the answers, {}", data.name);
   table.measured = measured;
-  table.notes =
+  table.notes = fmt::format(
       "Five categories of mean valence and arousal (40 words on a circle, Dufour and Tzanetakis 2018). mAP: "
       "is the "
-      "query's category found early? Textbook: over the first 5 %, without the query's own match, mean over "
-      "queries; as "
-      "released: over the whole list, its own match included, mean of the good, middle and bad groups' "
-      "means. Entropy of "
-      "the categories among the first answers: 0 = one category, 2.32 = all alike. Undefined: queries that "
-      "are alone in "
-      "their category.";
+      "query's category found early? Textbook: over the first {:g} %, without the query's own match, mean "
+      "over queries; "
+      "as released: over the whole list, its own match included, mean of the good, middle and bad groups' "
+      "means. Entropy "
+      "of the categories among the first answers: 0 = one category, 2.32 = all alike. Undefined: queries "
+      "that are alone "
+      "in their category.",
+      100 * options_of(entries).top);
   table.columns = key_columns();
   add_columns(table.columns, "map", "mAP", "", 4);
   add_columns(table.columns, "entropy", "entropy", "bit", 4);

@@ -1,4 +1,4 @@
-// The analysis experiment: a tiny run's measures against what `emer search` answers, its tables against arithmetic by hand.
+// The analysis experiment: a tiny run's measures against what a search answers, its tables against arithmetic by hand.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -6,6 +6,7 @@
 
 #include "data/dataset.h"
 #include "engine/reproduce/experiment_parts.h"
+#include "engine/search.h"
 #include "tests/engine/command_run.h"
 #include "tests/reproduce/study_runs.h"
 #include "tests/support/refusal.h"
@@ -28,17 +29,6 @@ class AnalysisMeasures : public ::testing::Test {
     measure_run(plan_, plan_.runs[0], folder_.path(), 1);
     values_ = test::measured_values(plan_, plan_.runs[0], folder_.path());
     songs_ = load_dataset(data);
-  }
-  // Song ids, best first, as the program answers a query among the test songs.
-  std::vector<std::int64_t> answers(std::int64_t song, bool by_emotion, int top) {
-    const auto result = test::run_emer(
-        folder_,
-        fmt::format("search {}/checkpoints/last --song {} --split test --top {} --json{}",
-                    run_folder(folder_.path(), plan_.runs[0]), song, top, by_emotion ? " --emotion-of" : ""));
-    EXPECT_EQ(result.exit_code, 0) << result.err;
-    std::vector<std::int64_t> ids;
-    for (const auto& answer : nlohmann::json::parse(result.out)["answers"]) ids.push_back(answer["song_id"]);
-    return ids;
   }
   std::vector<double> features(std::int64_t song, bool emotion) {
     const std::int64_t row = songs_.index_of(song);
@@ -66,7 +56,9 @@ double plain_cosine(const std::vector<double>& a, const std::vector<double>& b) 
 }
 
 // Eight test songs; the first three answers without the query's own.
-TEST_F(AnalysisMeasures, CosinesAreThoseOfTheProgramsOwnAnswers) {
+TEST_F(AnalysisMeasures, CosinesAreThoseOfWhatASearchAnswers) {
+  Session session = open_session(run_folder(folder_.path(), plan_.runs[0]) + "/checkpoints/last");
+  SearchIndex index(session, session.data.test);
   ASSERT_EQ(values_["test_songs"], 8);
   for (const bool emotion : {false, true}) {
     const Json& textbook = values_["sides"]["textbook"][emotion ? "e2m" : "m2e"];
@@ -74,7 +66,10 @@ TEST_F(AnalysisMeasures, CosinesAreThoseOfTheProgramsOwnAnswers) {
       const std::int64_t song = values_["song_id"][i];
       double sum = 0;
       int taken = 0, rank = 0, place = 0;
-      for (const std::int64_t answer : answers(song, emotion, 8)) {
+      const std::int64_t row = session.data.dataset.index_of(song);
+      for (const SearchAnswer& found :
+           emotion ? index.songs_for_emotion_of(row, 8) : index.emotions_for_song(row, 8)) {
+        const std::int64_t answer = session.data.dataset.song_id[found.row];
         ++place;
         if (answer == song) {
           rank = place;
