@@ -1,26 +1,29 @@
 #include "engine/config.h"
 
 #include <fmt/format.h>
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/yaml.h>
 
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <set>
-#include <sstream>
 
 #include "core/check.h"
 #include "core/file.h"
 #include "engine/config_schema.h"
+#include "engine/yaml_reader.h"
 
 namespace emer {
 namespace {
 
 using schema::Key;
-
-constexpr std::size_t kLargestFile = std::size_t{1}
-                                     << 20;  // bytes; a configuration has about a hundred lines
+using yaml::as_integer;
+using yaml::as_real;
+using yaml::is_null;
+using yaml::kLargestFile;
+using yaml::place;
+using yaml::plain_scalar;
+using yaml::printable;
+using yaml::shown;
 
 // One value that was written down: where it goes, what it is, and how errors name its place.
 struct Assignment {
@@ -30,59 +33,12 @@ struct Assignment {
   bool has_line = true;  // of the file; --set texts are one line anyway
 };
 
-std::string printable(const std::string& text) {
-  std::string out;
-  for (const char c : text.substr(0, 80)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  return text.size() > 80 ? out + "…" : out;
-}
-
-std::string place(const std::string& label, bool has_line, const YAML::Mark& mark) {
-  if (!has_line || mark.is_null()) return label;
-  return fmt::format("{}:{}:{}", label, mark.line + 1, mark.column + 1);
-}
 std::string place(const Assignment& a) {
-  return place(a.label, a.has_line, a.value.Mark());
+  return place(a.label, a.value.Mark(), a.has_line);
 }
 
 [[noreturn]] void wrong(const Assignment& a, const std::string& got) {
   fail_usage("{}: {} is {}; it must be {}", place(a), a.key->path, got, schema::allowed_text(*a.key));
-}
-
-std::string shown(const YAML::Node& node) {
-  if (node.IsScalar()) return fmt::format("'{}'", printable(node.Scalar()));
-  if (node.IsSequence()) return "a list";
-  if (node.IsMap()) return "a section";
-  return "null";
-}
-
-// Quoted scalars carry the tag "!": text, never a number, a truth value or null.
-bool plain_scalar(const YAML::Node& node) {
-  return node.IsScalar() && node.Tag() != "!";
-}
-bool is_null(const YAML::Node& node) {
-  return node.IsNull() || (plain_scalar(node) && node.Scalar() == "null");
-}
-
-std::optional<std::int64_t> as_integer(const YAML::Node& node) {
-  if (!plain_scalar(node)) return {};
-  const std::string& text = node.Scalar();
-  const char* begin = text.data() + (text.size() > 1 && text[0] == '+' ? 1 : 0);
-  const char* end = text.data() + text.size();
-  std::int64_t value = 0;
-  const auto [stop, status] = std::from_chars(begin, end, value);
-  if (status != std::errc{} || stop != end) return {};
-  return value;
-}
-
-std::optional<double> as_real(const YAML::Node& node) {
-  if (!plain_scalar(node)) return {};
-  const std::string& text = node.Scalar();
-  const char* begin = text.data() + (text.size() > 1 && text[0] == '+' ? 1 : 0);
-  const char* end = text.data() + text.size();
-  double value = 0;
-  const auto [stop, status] = std::from_chars(begin, end, value);
-  if (status != std::errc{} || stop != end || !std::isfinite(value)) return {};
-  return value;
 }
 
 std::string expand_environment(const Assignment& a, const std::string& text) {
@@ -160,7 +116,7 @@ struct Assign {
     for (const YAML::Node& item : a.value) {
       const auto width = as_integer(item);
       if (!width || *width < 1 || *width > 65536)
-        fail_usage("{}: {} holds {}; it must be a {}", place(a.label, a.has_line, item.Mark()), a.key->path,
+        fail_usage("{}: {} holds {}; it must be a {}", place(a.label, item.Mark(), a.has_line), a.key->path,
                    shown(item), schema::allowed_text(*a.key));
       widths.push_back(static_cast<int>(*width));
     }
@@ -209,11 +165,11 @@ void collect(const YAML::Node& node, const std::string& path, const std::string&
   if (node.IsNull()) return;  // "loss:" with nothing under it
   if (!node.IsMap())
     fail_usage("{}: {} is {}; it must be a section with keys such as '{}'",
-               place(label, has_line, node.Mark()), path.empty() ? "the configuration" : path, shown(node),
+               place(label, node.Mark(), has_line), path.empty() ? "the configuration" : path, shown(node),
                schema::children(path).front());
   std::set<std::string> seen;
   for (const auto& entry : node) {
-    const std::string where = place(label, has_line, entry.first.Mark());
+    const std::string where = place(label, entry.first.Mark(), has_line);
     if (!entry.first.IsScalar()) fail_usage("{}: a key must be text, not {}", where, shown(entry.first));
     const std::string& name = entry.first.Scalar();
     const std::string child = path.empty() ? name : path + "." + name;
@@ -222,41 +178,6 @@ void collect(const YAML::Node& node, const std::string& path, const std::string&
       unknown_key(where, path, name);
     if (!seen.insert(name).second) fail_usage("{}: the key '{}' is given twice", where, child);
     collect(entry.second, child, label, has_line, out);
-  }
-}
-
-// Ignores everything: for counting documents.
-class NoEvents : public YAML::EventHandler {
- public:
-  void OnDocumentStart(const YAML::Mark&) override {}
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
-  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                       YAML::EmitterStyle::value) override {}
-  void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
-  }
-  void OnMapEnd() override {}
-};
-
-// has_line says whether line and column mean anything to the reader.
-YAML::Node parse_yaml(const std::string& text, const std::string& label, bool has_line) {
-  try {
-    // Not YAML::LoadAll: on a stray "," at the top it adds empty documents until memory is gone (yaml-cpp
-    // 0.7).
-    std::istringstream stream(text);
-    YAML::Parser parser(stream);
-    NoEvents ignore;
-    if (!parser.HandleNextDocument(ignore)) return YAML::Node(YAML::NodeType::Null);
-    if (parser.HandleNextDocument(ignore))
-      fail_usage(
-          "{}: there is more than one YAML document, or text that belongs to none; one document is allowed",
-          label);
-    return YAML::Load(text);
-  } catch (const YAML::Exception& error) {
-    fail_usage("{}: not valid YAML: {}", place(label, has_line, error.mark), printable(error.msg));
   }
 }
 
@@ -272,7 +193,7 @@ void collect_override(const std::string& text, std::vector<Assignment>& out) {
     fail_usage("{}: unknown key '{}'; did you mean '{}'?", label, printable(path),
                schema::nearest(path, all));
   }
-  collect(parse_yaml(text.substr(equals + 1), label, false), path, label, false, out);
+  collect(yaml::parse(text.substr(equals + 1), label, false), path, label, false, out);
 }
 
 void check_together(const Config& c, const std::string& label) {
@@ -324,7 +245,7 @@ Config parse_config(const std::string& yaml, const std::string& label,
   if (yaml.size() > kLargestFile)
     fail_usage("{}: {} bytes are no configuration; at most {} are read", label, yaml.size(), kLargestFile);
   std::vector<Assignment> assignments;
-  collect(parse_yaml(yaml, label, true), "", label, true, assignments);
+  collect(yaml::parse(yaml, label, true), "", label, true, assignments);
   for (const std::string& text : overrides) collect_override(text, assignments);
   return resolve(assignments, label);
 }

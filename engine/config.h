@@ -2,7 +2,7 @@
 // section 6).
 //
 // The keys, their types, ranges, presets and help are one table (engine/config_schema.h); configs/README.md
-// is printed from it. YAML is read in engine/config.cpp only. Paths are relative to the current folder.
+// is printed from it. YAML is read in engine/yaml_reader.cpp. Paths are relative to the current folder.
 #pragma once
 
 #include <array>

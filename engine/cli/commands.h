@@ -19,6 +19,7 @@ void register_extract(CLI::App& app);
 void register_train(CLI::App& app);
 void register_launch(CLI::App& app);
 void register_evaluate(CLI::App& app);
+void register_reproduce(CLI::App& app);
 void register_search(CLI::App& app);
 void register_loss(CLI::App& app);
 void register_bench(CLI::App& app);  // defined in bench/, which stands above engine/

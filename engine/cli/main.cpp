@@ -102,6 +102,9 @@ void register_commands(CLI::App& app) {
 #ifdef EMER_COMMAND_EVALUATE
   register_evaluate(app);
 #endif
+#ifdef EMER_COMMAND_REPRODUCE
+  register_reproduce(app);
+#endif
 #ifdef EMER_COMMAND_SEARCH
   register_search(app);
 #endif

@@ -1,6 +1,6 @@
 // engine/reproduce/plan.h - the training runs behind an experiment of the paper, from configs/paper/*.yaml.
 //
-// A plan file names an experiment, what varies and the presets of size; docs/reproduction.md has the keys. Runs are
+// A plan file names an experiment's models, what varies and the presets; configs/paper/retrieval.yaml has the keys. Runs are
 // named by what they train, so experiments share them: the same configuration on the same data is trained once.
 #pragma once
 
@@ -33,7 +33,9 @@ struct PlannedRun {
       variant;  // what varies, in words, the same over seeds and folds: "released", "released, model.dropout"
   std::int64_t seed = 0;  // data.split.seed and train.seed
   int fold = -1;          // of a ten-fold study; -1 = an 80/20 split
-  Config config;          // fully resolved
+  Config
+      config;  // fully resolved; data.path: the prepared file that this run takes, one of data's variants or not
+  std::string data_checksum;  // of that file
 };
 
 // Parameters of an experiment beyond its runs.
@@ -51,14 +53,16 @@ struct ExperimentPlan {
   StudySettings settings;
 };
 
-// Reads FOLDER/<experiment>.yaml and the model files that it names. `overrides` are --set texts for every run. Throws
+// Reads FOLDER/models.yaml, FOLDER/<experiment>.yaml and the configurations that they name. `overrides` are --set texts for every run. Throws
 // Error(kUsage) with file, line and column for unknown keys and values, for a preset or data set that is not there;
 // Error(kInput) for files that cannot be read.
 ExperimentPlan load_plan(const std::string& folder, const std::string& experiment, const std::string& preset,
                          const std::vector<StudyData>& data, const std::vector<std::string>& overrides);
 
 // What decides a training's result: every key but those of eval, probe, analysis and those that only say where and how
-// loudly it runs (threads, device, train.log_every, distributed.timeout, data.path, for which the data's checksum stands).
+// loudly it runs (threads, device, train.log_every, distributed.timeout, data.path, for which the data's checksum stands)
+// or stand for others (compat). Keys at their defaults are left out, so that a key that a later version adds changes
+// nothing.
 std::string training_identity(const Config& config, const std::string& data_checksum);
 
 }  // namespace emer

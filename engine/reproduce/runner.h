@@ -13,8 +13,12 @@ enum class RunStatus { kMissing, kPartial, kFinished };
 
 // Of OUT/runs/ID: finished where checkpoints/last holds the last epoch of the same training, partial where a checkpoint of
 // it can be gone on from. Throws Error(kUsage) naming folder and the keys that differ where the folder holds another
-// training (nothing in it is touched): use another --out, or move it away.
-RunStatus status_of(const std::string& out, const PlannedRun& run, const StudyData& data);
+// training, or where the same run of another configuration or other data lies beside it (nothing in it is touched): use
+// another --out, or move it away.
+RunStatus status_of(const std::string& out, const PlannedRun& run);
+
+// OUT/runs/ID.yaml: the data set's checksum in a comment, and the whole configuration.
+std::string run_yaml(const PlannedRun& run);
 
 struct RunnerOptions {
   std::string out;      // folder of results; runs are in OUT/runs/ID
@@ -28,13 +32,14 @@ struct RunnerOptions {
 // and SIGINT are passed on, every run saves, Error(kStopped).
 void train_missing(const std::vector<ExperimentPlan>& plans, const RunnerOptions& options);
 
-// One process of emer: arguments behind the program, file that takes its output, environment changes.
+// One process of emer: arguments behind the program, file that takes its output (appended to).
 struct Job {
   std::string name;  // in messages
   std::vector<std::string> arguments;
   std::string log;
 };
-// Runs jobs side by side, as above.
+// Runs jobs side by side, as above: each with its share of the cores (EMER_THREADS) and, where there are GPUs, one of them
+// (CUDA_VISIBLE_DEVICES).
 void run_jobs(const std::vector<Job>& jobs, const RunnerOptions& options);
 
 }  // namespace emer
