@@ -448,23 +448,4 @@ std::string dump(const Config& config) {
   return text;
 }
 
-std::string config_reference_markdown() {
-  const Config textbook;
-  std::string text =
-      "# Configuration\n\n"
-      "Every key, as `emer info --config-reference` prints it; a test keeps this file true. Unknown keys are "
-      "errors. "
-      "`--set a.b=value` on the command line wins over the file; explicit keys win over `compat`, whose "
-      "`released` side "
-      "sets the values of the fourth column. Paths are relative to the current folder; `${NAME}` in a path "
-      "is taken from "
-      "the environment. A file needs only the keys it changes.\n\n"
-      "| key | default | unit | released | allowed | meaning |\n|---|---|---|---|---|---|\n";
-  for (const schema::Key& key : schema::keys())
-    text += fmt::format("| `{}` | `{}` | {} | {} | {} | {} |\n", key.path, schema::value_text(key, textbook),
-                        key.unit, key.released.empty() ? "" : "`" + key.released + "`",
-                        schema::allowed_text(key), key.help);
-  return text;
-}
-
 }  // namespace emer

@@ -1,5 +1,6 @@
 #include "engine/config.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
@@ -241,6 +242,20 @@ TEST(Config, EveryChoiceIsReadAsItself) {
       EXPECT_EQ(schema::value_text(key, parse("", overrides)), name) << key.path;
     }
   }
+}
+
+TEST(ConfigReference, EverySectionHasOneHeadingAndEveryKeyOneRow) {
+  const std::string text = "\n" + config_reference_markdown();
+  const auto count = [&](const std::string& part) {
+    std::size_t times = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++times;
+    return times;
+  };
+  for (const char* title : {"Side", "Data", "Model", "Loss", "Training", "Ranks", "Evaluation",
+                            "Regression study", "Detailed analysis", "Where it runs"})
+    EXPECT_EQ(count(fmt::format("\n## {}\n", title)), 1u) << title;
+  for (const schema::Key& key : schema::keys())
+    EXPECT_EQ(count(fmt::format("\n| `{}` |", key.path)), 1u) << key.path;
 }
 
 TEST(ConfigReference, CommittedTableIsTrue) {
