@@ -14,11 +14,11 @@ NOTEBOOK = os.path.join(support.ROOT, "examples/explore.ipynb")
 
 
 class Notebook(support.Folder):
-    def execute(self, name, *settings):
+    def execute(self, name, *settings, **data):
         """The text of every cell's output, after a run of its own."""
         folder = self.path(name)
         os.makedirs(folder)
-        checkpoint = support.train_explored(folder, *settings)
+        checkpoint = support.train_explored(folder, *settings, **data)
         support.emer("evaluate", checkpoint, "--embeddings", os.path.join(folder, "embeddings.npy"))
         notebook = nbformat.read(NOTEBOOK, 4)
         environment = {**os.environ, "EMER_EXPLORE": folder, "IPYTHONDIR": os.path.join(folder, "ipython"),
@@ -32,8 +32,8 @@ class Notebook(support.Folder):
         self.assertEqual(len([o for o in outputs if "application/vnd.vegalite.v5+json" in o.get("data", {})]), 1)
         return "".join(output.get("text", "") for output in outputs), evaluation, found["answers"]
 
-    def check(self, name, *settings):
-        text, evaluation, answers = self.execute(name, *settings)
+    def check(self, name, *settings, **data):
+        text, evaluation, answers = self.execute(name, *settings, **data)
         differences = [float(x) for x in re.findall(r"largest difference (\S+)", text)]
         self.assertEqual(len(differences), 6)
         self.assertLess(max(differences), 1e-4)  # float32 against float64
@@ -56,6 +56,17 @@ class Notebook(support.Folder):
         self.check("paper", "model.activation=softplus", "model.last_activation=softplus", "model.gru.variant=reset_before",
                    "model.gru.activation=hard_sigmoid", "loss.cca.form=projection", "eval.standardise_terms=false",
                    "model.log_variance_clamp=null", "data.standardise_emotion=false", "train.ema=0.5")
+
+    def test_agrees_for_what_the_released_code_does(self):
+        self.check("released", "data.emotion_stride=4", "data.emotion_steps=13", "eval.kl_orientation=released",
+                   "eval.tie_rule=by_index", "data.standardise=false")
+
+    def test_agrees_for_flat_curves_and_the_symmetric_divergence(self):
+        self.check("flat", "model.emotion.kind=mlp", "data.emotion_stride=7", "eval.kl_symmetric=true", "eval.lambda=0",
+                   "data.clip=1")
+
+    def test_agrees_for_recurrent_music_and_the_candidates_rows(self):
+        self.check("sequences", "model.music.kind=bigru", "eval.kl_orientation=candidate", "eval.lambda=1", sequence=True)
 
     def test_is_kept_without_outputs(self):
         with open(NOTEBOOK, encoding="utf-8") as file:

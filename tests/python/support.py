@@ -49,10 +49,10 @@ class Folder(unittest.TestCase):
         return os.path.join(cls.folder, name)
 
 
-def train_explored(folder, *settings):
+def train_explored(folder, *settings, sequence=False):
     """songs.safetensors and run/, as examples/explore.yaml has them but smaller; the run's checkpoint."""
     data, run = os.path.join(folder, "songs.safetensors"), os.path.join(folder, "run")
-    emer("synth", "--songs", 60, "--width", 7, "--seed", 5, "--out", data)
+    emer("synth", "--songs", 60, "--width", 7, "--seed", 5, *(["--sequence"] if sequence else []), "--out", data)
     choices = ["data.path=" + data, "train.epochs=3", "train.batch_size=24", "model.gru.hidden=5", "model.embedding_dim=6",
                *settings]
     emer("train", os.path.join(ROOT, "examples/explore.yaml"), "--run", run,

@@ -41,11 +41,7 @@ class Weights(support.Folder):
     def check(self, name, expected, *settings, sequence=False):
         folder = self.path(name)
         os.makedirs(folder)
-        if sequence:
-            data = os.path.join(folder, "sequences.safetensors")
-            support.emer("synth", "--songs", 30, "--width", F, "--sequence", "--out", data)
-            settings = (*settings, "data.path=" + data)
-        checkpoint = support.train_explored(folder, "train.epochs=1", *settings)
+        checkpoint = support.train_explored(folder, "train.epochs=1", *settings, sequence=sequence)
         model = os.path.join(checkpoint, "model.safetensors")
         with safe_open(model, "np") as file:
             self.assertEqual(file.metadata()["format"], "emer-weights-1")
