@@ -128,6 +128,31 @@ TEST_F(AnalysisMeasures, GatherMakesTablesThatPassTheirRules) {
   EXPECT_FALSE(queries.listed);
 }
 
+// Song sequences of different lengths: means with and without their padding, through a recurrent music encoder.
+TEST(AnalysisSequences, PaddingCountsWhereTheSwitchSaysSo) {
+  const test::TemporaryFolder folder;
+  const std::string data = test::small_data(folder, /*sequence=*/true);
+  ExperimentPlan plan{"analysis", "small", {test::invented_songs(data)}, {}, {}};
+  plan.runs.push_back(
+      test::planned(data, "textbook", 7, {"model.music.kind=bigru", "data.standardise=false"}));
+  test::train_runs(plan, folder.path());
+  measure_run(plan, plan.runs[0], folder.path(), 1);
+  const Json values = test::measured_values(plan, plan.runs[0], folder.path());
+  EXPECT_FALSE(values["sides"]["textbook"].contains("m2e_standardised"));  // nothing was standardised
+  for (const char* base : {"textbook", "released"}) {
+    bool found = false;
+    for (const Json& one : values["switches"][base]) {
+      if (one["switch"] != "analysis.average_padding") continue;
+      found = true;
+      // A cosine hardly changes: the pad of 1e-5 is next to nothing, and the length divides out.
+      const double own = values["switches"][base][0]["figures"][0], turned = one["figures"][0];
+      EXPECT_NE(own, turned) << base;
+      EXPECT_NEAR(own, turned, 1e-3) << base;
+    }
+    EXPECT_TRUE(found) << base;
+  }
+}
+
 // ---- tables ------------------------------------------------------------------------------------------------------
 
 // Four queries in the groups good, middle, bad, bad.

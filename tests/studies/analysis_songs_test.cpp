@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
+
+#include "data/deam.h"
+#include "tests/support/real_data.h"
 #include "tests/support/refusal.h"
 
 namespace emer {
@@ -78,6 +82,38 @@ TEST(AnalysisSongs, SaysWhereThereAreNoFeatures) {
   d.music_width = 0;
   EXPECT_TRUE(
       test::refuses(ErrorKind::kUsage, {"two", "no song features"}, [&] { mean_music(d, {0}, false); }));
+}
+
+// The 1,802 songs by their averaged ratings. Counts: NumPy and math.atan2 over tables of the 40 angles, nearest by distance
+// on the circle, released by the text of reference_defects.md.
+TEST(AnalysisSongs, CategoriesOfTheRealSongs) {
+  std::string reason;
+  const std::string deam = test::real_data("deam", reason);
+  if (!reason.empty()) GTEST_SKIP() << reason;
+  const DeamPaths paths = {deam, deam + "/opensmile_song_features.csv", deam, deam};
+  const Dataset d = prepare_deam(paths, {}).dataset;
+  ASSERT_EQ(d.size(), 1802);
+  std::vector<std::int64_t> rows(1802);
+  std::iota(rows.begin(), rows.end(), 0);
+  using Circumplex = AnalysisOptions::Circumplex;
+  const auto categories = [&](Circumplex mapping) {
+    AnalysisOptions o;
+    o.circumplex = mapping;
+    return emotion_categories(d, rows, o);
+  };
+  const auto counts = [](const std::vector<int>& list) {
+    std::vector<int> count(5);
+    for (const int category : list) ++count[category];
+    return count;
+  };
+  const std::vector<int> nearest = categories(Circumplex::kNearest), cut = categories(Circumplex::kFloor),
+                         released = categories(Circumplex::kReleased);
+  EXPECT_EQ(counts(nearest), (std::vector<int>{893, 217, 261, 256, 175}));
+  EXPECT_EQ(counts(cut), (std::vector<int>{889, 238, 237, 279, 159}));
+  EXPECT_EQ(counts(released), (std::vector<int>{837, 336, 212, 271, 146}));
+  int moved = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) moved += nearest[i] != released[i];
+  EXPECT_EQ(moved, 306);
 }
 
 }  // namespace
