@@ -37,6 +37,7 @@ ResultTable query_table(const StudyData& data, const std::vector<Entry>& entries
     if (entry.model == kChance) continue;
     const auto& [run, q] = entry.runs.front();
     const std::string label = fmt::format("measures of {}", run->run->id);
+    const bool told = by_categories(entry);  // else the same as beside it
     const std::vector<std::int64_t> songs = ids(run->values, "song_id", label);
     std::vector<std::size_t> order(q.rank.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -48,21 +49,20 @@ ResultTable query_table(const StudyData& data, const std::vector<Entry>& entries
                             songs[i], static_cast<std::int64_t>(place + 1), q.rank[i],
                             kRankGroupNames[static_cast<int>(q.group[i])],
                             category_name(static_cast<int>(q.category[i])), cell(q.cosine[i]),
-                            cell(q.precision[i]), cell(q.entropy[i])});
+                            told ? cell(q.precision[i]) : Cell{}, told ? cell(q.entropy[i]) : Cell{}});
     }
   }
   return table;
 }
 
-// Textbook side: of the answers to queries of a category, the share of each category, all seeds together.
+// Emotion to music, textbook side: of the answers to queries of a category, the share of each category.
 ResultTable share_table(const StudyData& data, const std::vector<Entry>& entries,
                         const std::string& measured) {
   ResultTable table{.id = fmt::format("analysis_{}_shares", data.name),
                     .title = fmt::format("Categories retrieved for each category, {}", data.name),
                     .measured = measured,
                     .notes = "",
-                    .columns = {{"direction", "direction", "", -1},
-                                {"model", "model", "", -1},
+                    .columns = {{"model", "model", "", -1},
                                 {"asked", "query's category", "", -1},
                                 {"retrieved", "category retrieved", "", -1},
                                 {"queries", "queries", "", -1},
@@ -70,7 +70,7 @@ ResultTable share_table(const StudyData& data, const std::vector<Entry>& entries
                     .rows = {},
                     .listed = false};
   for (const Entry& entry : entries) {
-    if (!by_categories(entry) || std::string(entry.side->key) != "textbook") continue;
+    if (std::string(entry.direction->key) != "e2m" || std::string(entry.side->key) != "textbook") continue;
     for (int asked = 0; asked < kEmotionCategories; ++asked) {
       std::array<double, kEmotionCategories> counts{};
       std::int64_t queries = 0;
@@ -86,8 +86,8 @@ ResultTable share_table(const StudyData& data, const std::vector<Entry>& entries
         }
       if (queries == 0) continue;
       for (int c = 0; c < kEmotionCategories; ++c)
-        table.rows.push_back({entry.direction->title, entry.model, category_name(asked), category_name(c),
-                              queries, cell(counts[c] / answers)});
+        table.rows.push_back(
+            {entry.model, category_name(asked), category_name(c), queries, cell(counts[c] / answers)});
     }
   }
   return table;
@@ -126,18 +126,20 @@ void add_figures(ExperimentResults& results, const StudyData& data) {
        .color = "model",
        .facet = "panel",
        .tooltip = {"song", "rank", "group", "category"}});
-  results.figures.push_back({.kind = Figure::Kind::kBar,
-                             .id = fmt::format("analysis_{}_shares", data.name),
-                             .title = fmt::format("Categories retrieved for each category, {}", data.name),
-                             .caption = "Textbook side, all seeds together.",
-                             .table = fmt::format("analysis_{}_shares", data.name),
-                             .x = "share",
-                             .y = "retrieved",
-                             .low = "",
-                             .high = "",
-                             .color = "model",
-                             .facet = "asked",
-                             .tooltip = {"queries"}});
+  results.figures.push_back(
+      {.kind = Figure::Kind::kBar,
+       .id = fmt::format("analysis_{}_shares", data.name),
+       .title = fmt::format("Categories retrieved for each category, {}", data.name),
+       .caption =
+           "Emotion to music, textbook side, all seeds together; one panel for each category asked for.",
+       .table = fmt::format("analysis_{}_shares", data.name),
+       .x = "share",
+       .y = "retrieved",
+       .low = "",
+       .high = "",
+       .color = "model",
+       .facet = "asked",
+       .tooltip = {"queries"}});
 }
 
 void add_remarks(ExperimentResults& results, const StudyData& data, const std::vector<Entry>& entries) {
