@@ -22,6 +22,7 @@ struct Experiment {
 constexpr std::array kExperiments = {
     Experiment{"retrieval", 1, measure_retrieval, gather_retrieval},
     Experiment{"analysis", 1, measure_analysis, gather_analysis},
+    Experiment{"lambda", 1, measure_lambda, gather_lambda},
 };
 
 const Experiment& experiment_of(const ExperimentPlan& plan) {
