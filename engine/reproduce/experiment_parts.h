@@ -24,4 +24,12 @@ nlohmann::ordered_json measure_lambda(const ExperimentPlan& plan, const PlannedR
                                       const std::string& out, int threads);
 ExperimentResults gather_lambda(const ExperimentPlan& plan, MeasuredRuns runs);
 
+nlohmann::ordered_json measure_regression(const ExperimentPlan& plan, const PlannedRun& run,
+                                          const std::string& out, int threads);
+ExperimentResults gather_regression(const ExperimentPlan& plan, MeasuredRuns runs);
+
+nlohmann::ordered_json measure_defects(const ExperimentPlan& plan, const PlannedRun& run,
+                                       const std::string& out, int threads);
+ExperimentResults gather_defects(const ExperimentPlan& plan, MeasuredRuns runs);
+
 }  // namespace emer

@@ -17,13 +17,15 @@ std::vector<double> wide(const std::vector<float>& values) {
   return {values.begin(), values.end()};
 }
 
-void encode(Session& session, const std::vector<std::int64_t>& rows, HeadMatrix& music, HeadMatrix& emotion) {
+EncodedRows encode(Session& session, const std::vector<std::int64_t>& rows, HeadMatrix& music,
+                   HeadMatrix& emotion) {
   const TrainConfig& train = session.config.train;
   int at_once = std::min(train.batch_size, kEncodedAtOnce);
   if (train.chunk_size > 0) at_once = std::min(at_once, train.chunk_size);
-  const EncodedRows e = encode_rows(*session.context, *session.model, session.data.dataset, rows, at_once);
+  EncodedRows e = encode_rows(*session.context, *session.model, session.data.dataset, rows, at_once);
   music = {e.n, e.d, wide(e.music_embedding), wide(e.music_mean), wide(e.music_log_variance)};
   emotion = {e.n, e.d, wide(e.emotion_embedding), wide(e.emotion_mean), wide(e.emotion_log_variance)};
+  return e;
 }
 
 }  // namespace
@@ -34,11 +36,11 @@ RunOutputs open_run(const PlannedRun& run, const std::string& out, int threads) 
   if (threads > 0) set_thread_count(threads);
   std::vector<std::string> overrides;
   if (threads > 0) overrides.push_back(fmt::format("threads={}", threads));
-  RunOutputs o{open_session(last, overrides, run.config.data.path), {}, {}, {}, {}};
+  RunOutputs o{open_session(last, overrides, run.config.data.path), {}, {}, {}, {}, {}, {}};
   const PreparedData& data = o.session.data;
   if (data.test.empty()) fail_input("{}: its split has no test songs", last);
-  encode(o.session, data.train, o.train_music, o.train_emotion);
-  encode(o.session, data.test, o.test_music, o.test_emotion);
+  o.train = encode(o.session, data.train, o.train_music, o.train_emotion);
+  o.test = encode(o.session, data.test, o.test_music, o.test_emotion);
   return o;
 }
 

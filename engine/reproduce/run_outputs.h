@@ -6,15 +6,18 @@
 #include <string>
 #include <vector>
 
+#include "engine/encode.h"
 #include "engine/evaluation.h"
 #include "engine/reproduce/plan.h"
 #include "engine/session.h"
 
 namespace emer {
 
-// Head outputs of the training part and of the test songs, float64 on the host, in the split's order.
+// Head outputs of the training part and of the test songs on the host, in the split's order: as the encoders gave them,
+// and in float64 for scoring.
 struct RunOutputs {
   Session session;
+  EncodedRows train, test;
   HeadMatrix train_music, train_emotion, test_music, test_emotion;
 };
 // The last checkpoint of OUT/runs/ID. Throws as open_session().
