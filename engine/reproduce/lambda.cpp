@@ -258,7 +258,7 @@ void add_sweep(ExperimentResults& results, const ModelRuns& m, const std::string
         .listed = true};
     for (const double threshold : swept.thresholds)
       grid.columns.push_back(
-          {fmt::format("threshold_{:g}", threshold), fmt::format("{:g}", threshold), "", 4});
+          {as_id(fmt::format("threshold_{:g}", threshold)), fmt::format("{:g}", threshold), "", 4});
     for (std::size_t l = 0; l < swept.lambdas.size(); ++l) {
       std::vector<Cell> row = {swept.lambdas[l]};
       for (std::size_t t = 0; t < swept.thresholds.size(); ++t) {

@@ -16,7 +16,6 @@ nlohmann::ordered_json measure_retrieval(const ExperimentPlan& plan, const Plann
   const RunOutputs outputs = open_run(run, out, threads);
   RunScores scores(outputs);
   nlohmann::ordered_json values;
-  values["epoch"] = outputs.session.epoch;
   values["step"] = outputs.session.step;
   values["train_songs"] = outputs.train_music.n;
   values["test_songs"] = outputs.test_music.n;

@@ -51,7 +51,7 @@ TEST_F(Measures, RetrievalRanksAreThoseOfEmerEvaluate) {
   }
   EXPECT_EQ(values["test_songs"], 8);
   EXPECT_EQ(values["train_songs"], 32);
-  EXPECT_EQ(values["epoch"], 6);
+  EXPECT_EQ(values["step"], 24);  // 32 songs by 10, 6 times
   for (const char* baseline : {"ridge", "cca", "svr"})
     EXPECT_EQ(values["baselines"][baseline]["m2e"]["ranks"].size(), 8u) << baseline;
 }
