@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "engine/reproduce/experiment_parts.h"
 #include "engine/reproduce/published_figures.h"
+#include "engine/reproduce/regression_literature.h"
 #include "engine/reproduce/result_rows.h"
 #include "engine/reproduce/run_outputs.h"
 #include "engine/reproduce/run_probes.h"
@@ -307,6 +308,8 @@ ExperimentResults gather_regression(const ExperimentPlan& plan, MeasuredRuns run
         results.tables.push_back(published_table(data, predictors, measured));
       add_notes(results, data, protocol, predictors);
     }
+    if (std::optional<ResultTable> literature = regression_literature(data.name))
+      results.tables.push_back(std::move(*literature));
     add_data_remarks(results, data);
   }
   return results;
