@@ -1,6 +1,7 @@
 #include "engine/prepared_data.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "core/check.h"
@@ -96,7 +97,13 @@ InputShape input_shape(const Dataset& dataset) {
 PreparedData prepare_data(const Config& config) {
   if (config.data.path.empty())
     fail_usage("data.path is empty; name a prepared data set (emer prepare writes them)");
-  return prepare_data(config, load_dataset(config.data.path));
+  try {
+    return prepare_data(config, load_dataset(config.data.path));
+  } catch (const Error& error) {
+    std::error_code ignored;
+    if (error.kind() != ErrorKind::kInput || std::filesystem::exists(config.data.path, ignored)) throw;
+    fail_input("{}; make it with emer prepare or emer synth, or name another as data.path", error.what());
+  }
 }
 
 PreparedData prepare_data(const Config& config, Dataset dataset) {

@@ -74,7 +74,14 @@ std::string usage_message(CLI::App& app, const CLI::ParseError& error, int argc,
     known = known || command->get_name() == argv[1];
     commands += " " + command->get_name();
   }
-  if (known) return std::string(error.what()) + "; see emer --help";
+  if (known) {
+    std::string command = "emer";
+    for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+      at = at->get_subcommands().front();
+      command += " " + at->get_name();
+    }
+    return std::string(error.what()) + "; see " + command + " --help";
+  }
   return std::string("there is no command '") + argv[1] + "'; the commands are" + commands +
          "; see emer --help";
 }
@@ -126,10 +133,10 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "Examples:\n"
-      "  emer train configs/deam_opensmile.yaml --run runs/deam --set train.epochs=200\n"
-      "  emer train configs/deam_opensmile.yaml --run runs/deam --resume\n"
-      "  emer launch -n 4 train configs/deam_opensmile.yaml --run runs/deam\n"
-      "  emer evaluate runs/deam --json\n"
+      "  emer synth --songs 400 --out songs.safetensors\n"
+      "  emer train configs/deam_opensmile.yaml --set data.path=songs.safetensors --run runs/first\n"
+      "  emer evaluate runs/first --baselines\n"
+      "  emer search runs/first --song 12\n"
       "  emer info --config-reference\n"
       "Exit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 3 unreadable input, 4 device or "
       "communication failure,\n"

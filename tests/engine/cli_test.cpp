@@ -48,7 +48,8 @@ class Cli : public ::testing::Test {
 TEST_F(Cli, WrongUsageIsTwo) {
   EXPECT_TRUE(fails(2, {}, {"subcommand"}));
   EXPECT_TRUE(fails(2, {"tran"}, {"'tran'", " train ", "--help"}));
-  EXPECT_TRUE(fails(2, {"train"}, {"CONFIG"}));
+  EXPECT_TRUE(fails(2, {"train"}, {"CONFIG", "see emer train --help"}));
+  EXPECT_TRUE(fails(2, {"convert", "vggish"}, {"--in", "see emer convert vggish --help"}));
   EXPECT_TRUE(fails(2, {"train", small(), "--bogus"}, {"--bogus"}));
   EXPECT_TRUE(fails(2, {"train", small(), "--resume"}, {"--run"}));
   EXPECT_TRUE(fails(2, {"train", "--resume", "auto", small()}, {"--run"}));
@@ -94,7 +95,7 @@ TEST_F(Cli, LostStandardOutputIsAFailure) {
 TEST_F(Cli, UnreadableInputIsThree) {
   EXPECT_TRUE(fails(3, {"train", "/no/such.yaml"}, {"/no/such.yaml"}));
   EXPECT_TRUE(fails(3, {"train", small(), "--run", folder_ / "r", "--set", "data.path=/no/such.safetensors"},
-                    {"/no/such.safetensors"}));
+                    {"/no/such.safetensors", "make it with emer prepare"}));
   EXPECT_TRUE(fails(3, {"train", small(), "--run", folder_ / "r", "--init", small()}, {"small.yaml"}));
   EXPECT_TRUE(fails(
       3, {"train", small(), "--run", folder_ / "r", "--schedule", config("s.json", "{\"batches\": [[0]]}")},
