@@ -59,7 +59,7 @@ class ReproductionPage(unittest.TestCase):
         self.assertEqual(self.run_tool("--check"), (0, "page and results agree\n"))
         text = page.read(os.path.join(self.docs, "reproduction.md"))
         self.assertTrue(text.startswith("# Page\n") and text.endswith("\nafter\n") and "old" not in text)
-        for part in ("#### defects\n", "##### What a switch | is worth\n", "| loss.cca, quoted | 0.012 |", "Some CPU, 2 threads, no GPU",
+        for part in ("#### small defects\n", "[defects](#small-defects)", "##### What a switch | is worth\n", "| loss.cca, quoted | 0.012 |", "Some CPU, 2 threads, no GPU",
                      "says nothing about music", "Made 2026-01-01", "emer reproduce defects --out=small --set train.epochs=3",
                      "(results/small/figures/worth.svg)", "*a b*"):
             self.assertIn(part, text)
