@@ -69,6 +69,7 @@ Json fingerprint_of(const ExperimentPlan& plan, const PlannedRun& run, const std
   print["weights"] = crc_of(std::filesystem::exists(average) ? average : checkpoint + "/model.safetensors");
   const StudyData& data = data_of(plan, run);
   print["data"] = {data.checksum, run.data_checksum};
+  print["variant"] = run.variant;
   print["baselines"] = measures_baselines(plan, run);
   const StudySettings& s = plan.settings;
   print["lambdas"] = s.lambdas;

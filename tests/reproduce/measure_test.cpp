@@ -1,6 +1,8 @@
 // What is measured on a run against what `emer evaluate` says of it, and what happens to measures over time.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "engine/reproduce/experiment_parts.h"
@@ -91,6 +93,52 @@ TEST_F(Measures, EveryPointOfASweepIsTheEvaluationOfItsLambdaAndThreshold) {
                       1e-12);
         }
       }
+}
+
+TEST_F(Measures, DefectsAreJudgedFromBothSidesAndSwitchBySwitch) {
+  ExperimentPlan p = plan("defects", {"compat=released", "data.emotion_stride=1"});
+  p.runs[0].variant = "released";
+  p.settings.svr_c = {1};
+  p.settings.svr_gamma = {0};
+  p.settings.svr_epsilon = {0.05, 0.1};
+  test::train_runs(p, folder_.path());
+  measure_run(p, p.runs[0], folder_.path(), 1);
+  const auto values = test::measured_values(p, p.runs[0], folder_.path());
+  const json turned = evaluate(p, " --set eval.kl_orientation=query");
+  EXPECT_EQ(json(values["turned"]["eval.kl_orientation"]["m2e"]["ranks"]).get<std::vector<double>>(),
+            turned["m2e"]["ranks"].get<std::vector<double>>());
+  // The released probe calls valence arousal (B9), and R the root of R² (B12).
+  const auto &released = values["probes"]["released"], &columns = values["turned"]["probe.columns"];
+  EXPECT_EQ(columns["valence"], released["arousal"]);
+  EXPECT_EQ(columns["arousal"], released["valence"]);
+  const double r2 = released["valence"]["r2"].get<double>();
+  EXPECT_DOUBLE_EQ(released["valence"]["r"].get<double>(), std::sqrt(std::max(r2, 0.0)));
+  EXPECT_EQ(values["turned"]["probe.correlation"]["valence"]["r2"], released["valence"]["r2"]);
+
+  p.runs[0].variant = "released, something";  // a changed run: only judged
+  EXPECT_FALSE(is_measured(p, p.runs[0], folder_.path()));
+  measure_run(p, p.runs[0], folder_.path(), 1);
+  const auto changed = test::measured_values(p, p.runs[0], folder_.path());
+  EXPECT_FALSE(changed.contains("turned"));
+  EXPECT_EQ(changed["probes"], values["probes"]);
+}
+
+TEST_F(Measures, RegressionHoldsEveryFeatureSetOfBothProtocolsAndBaselines) {
+  ExperimentPlan p = plan("regression", {"data.split={method: kfold, folds: 5, fold: 2, validation: 0}"});
+  p.runs[0].fold = 2;
+  p.settings.svr_c = {1};
+  p.settings.svr_gamma = {0};
+  p.settings.svr_epsilon = {0.1};
+  test::train_runs(p, folder_.path());
+  measure_run(p, p.runs[0], folder_.path(), 1);
+  const auto values = test::measured_values(p, p.runs[0], folder_.path());
+  for (const char* protocol : {"textbook", "released"}) {
+    for (const char* set : {"embedding", "mean_log_variance", "all"})
+      EXPECT_EQ(values["protocols"][protocol][set].size(), 2u) << protocol << set;
+    for (const char* baseline : {"mean", "ridge", "svr"})
+      EXPECT_EQ(values["baselines"][protocol][baseline].size(), 2u) << protocol << baseline;
+  }
+  check(gather(p, folder_.path()));
 }
 
 TEST_F(Measures, AreKeptUntilWhatTheyWereMadeFromChanges) {
