@@ -8,6 +8,7 @@
 
 #include "engine/reproduce/experiment_parts.h"
 #include "engine/reproduce/run_outputs.h"
+#include "engine/reproduce/switches.h"
 #include "engine/studies/analysis_songs.h"
 
 namespace emer {
@@ -15,54 +16,16 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// What a side of the analysis is made of: how songs are ranked, and what is counted.
-struct Side {
+// How songs are ranked, and what is counted of the answers.
+struct Ways {
   EvalOptions eval;
   AnalysisOptions analysis;
 };
 
-// Shares and whatever has no released side as configured.
-Side textbook_side(const Config& config) {
-  Side side{corrected_evaluation(config.eval), {}};
-  side.analysis.top = config.analysis.top;
-  side.analysis.good = config.analysis.good;
-  side.analysis.bad = config.analysis.bad;
-  return side;
+Ways ways_of(const Config& config, Side side) {
+  return {side == Side::kTextbook ? corrected_evaluation(config.eval) : released_evaluation(config.eval),
+          on_side(config, "analysis", side).analysis};
 }
-
-Side released_side(const Config& config) {
-  Side side{released_evaluation(config.eval), textbook_side(config).analysis};
-  AnalysisOptions& o = side.analysis;
-  o.song_ids = AnalysisOptions::SongIds::kUnsorted;
-  o.circumplex = AnalysisOptions::Circumplex::kReleased;
-  o.entropy_items = AnalysisOptions::EntropyItems::kKPlusOne;
-  o.own_item = true;
-  o.precision_list = AnalysisOptions::PrecisionList::kWhole;
-  o.mean_precision = AnalysisOptions::MeanPrecision::kGroups;
-  o.average_padding = true;
-  return side;
-}
-
-struct Switch {
-  const char* name;
-  void (*copy)(Side& to, const Side& from);
-};
-constexpr Switch kSwitches[] = {
-    {"eval (all of it)", [](Side& to, const Side& from) { to.eval = from.eval; }},
-    {"analysis.song_ids", [](Side& to, const Side& from) { to.analysis.song_ids = from.analysis.song_ids; }},
-    {"analysis.circumplex",
-     [](Side& to, const Side& from) { to.analysis.circumplex = from.analysis.circumplex; }},
-    {"analysis.circumplex: floor",
-     [](Side& to, const Side&) { to.analysis.circumplex = AnalysisOptions::Circumplex::kFloor; }},
-    {"analysis.entropy_items",
-     [](Side& to, const Side& from) { to.analysis.entropy_items = from.analysis.entropy_items; }},
-    {"analysis.own_item", [](Side& to, const Side& from) { to.analysis.own_item = from.analysis.own_item; }},
-    {"analysis.precision_list",
-     [](Side& to, const Side& from) { to.analysis.precision_list = from.analysis.precision_list; }},
-    {"analysis.mean_precision",
-     [](Side& to, const Side& from) { to.analysis.mean_precision = from.analysis.mean_precision; }},
-    {"analysis.average_padding",
-     [](Side& to, const Side& from) { to.analysis.average_padding = from.analysis.average_padding; }}};
 
 // The raw songs behind a run's test part, and its scores under any options.
 class Analyst {
@@ -92,15 +55,15 @@ class Analyst {
   }
 
   // `data`: raw or standardised; ratings are raw in both.
-  DirectionAnalysis analyse(Direction direction, const Side& side, const Dataset& data,
+  DirectionAnalysis analyse(Direction direction, const Ways& ways, const Dataset& data,
                             const TotalsFunction& totals) const {
     const AnalysisSongs songs = direction == Direction::kMusicToEmotion
-                                    ? songs_by_music(data, rows_, side.analysis)
-                                    : songs_by_emotion(data, rows_, side.analysis);
-    return analyse_direction(songs, totals, side.eval.tie_rule, side.analysis);
+                                    ? songs_by_music(data, rows_, ways.analysis)
+                                    : songs_by_emotion(data, rows_, ways.analysis);
+    return analyse_direction(songs, totals, ways.eval.tie_rule, ways.analysis);
   }
-  DirectionAnalysis analyse(Direction direction, const Side& side) {
-    return analyse(direction, side, data_, scores(direction, side.eval));
+  DirectionAnalysis analyse(Direction direction, const Ways& ways) {
+    return analyse(direction, ways, data_, scores(direction, ways.eval));
   }
 
  private:
@@ -147,21 +110,21 @@ Json to_measure(const DirectionAnalysis& analysis) {
           {"zero_features", analysis.zero_features}};
 }
 
-Json directions(const Analyst& analyst, const Side& side, const TotalsFunction& m2e,
+Json directions(const Analyst& analyst, const Ways& ways, const TotalsFunction& m2e,
                 const TotalsFunction& e2m) {
   Json all;
-  all["m2e"] = to_measure(analyst.analyse(Direction::kMusicToEmotion, side, analyst.raw(), m2e));
+  all["m2e"] = to_measure(analyst.analyse(Direction::kMusicToEmotion, ways, analyst.raw(), m2e));
   if (analyst.standardised() != nullptr)
     all["m2e_standardised"] =
-        to_measure(analyst.analyse(Direction::kMusicToEmotion, side, *analyst.standardised(), m2e));
-  all["e2m"] = to_measure(analyst.analyse(Direction::kEmotionToMusic, side, analyst.raw(), e2m));
+        to_measure(analyst.analyse(Direction::kMusicToEmotion, ways, *analyst.standardised(), m2e));
+  all["e2m"] = to_measure(analyst.analyse(Direction::kEmotionToMusic, ways, analyst.raw(), e2m));
   return all;
 }
 
 // The figures that a switch may move, as single numbers.
-Json figures_of(Analyst& analyst, const Side& side, const std::vector<int>& base_categories) {
-  const DirectionAnalysis m2e = analyst.analyse(Direction::kMusicToEmotion, side),
-                          e2m = analyst.analyse(Direction::kEmotionToMusic, side);
+Json figures_of(Analyst& analyst, const Ways& ways, const std::vector<int>& base_categories) {
+  const DirectionAnalysis m2e = analyst.analyse(Direction::kMusicToEmotion, ways),
+                          e2m = analyst.analyse(Direction::kEmotionToMusic, ways);
   int moved = 0, wrong = 0;
   for (std::size_t i = 0; i < e2m.queries.size(); ++i) {
     moved += e2m.queries[i].category != base_categories[i];
@@ -173,16 +136,26 @@ Json figures_of(Analyst& analyst, const Side& side, const std::vector<int>& base
   return numbers(values);
 }
 
-Json switches_from(Analyst& analyst, const Side& base, const Side& other) {
+// A side's own figures, then those with one switch turned to the other.
+Json switches_from(Analyst& analyst, const Config& config, Side side) {
+  const Side other = side == Side::kTextbook ? Side::kReleased : Side::kTextbook;
+  const Ways base = ways_of(config, side);
   std::vector<int> categories;
   for (const AnalysedQuery& q : analyst.analyse(Direction::kEmotionToMusic, base).queries)
     categories.push_back(q.category);
   Json list = Json::array();
-  list.push_back({{"switch", ""}, {"figures", figures_of(analyst, base, categories)}});
-  for (const Switch& one : kSwitches) {
-    Side side = base;
-    one.copy(side, other);
-    list.push_back({{"switch", one.name}, {"figures", figures_of(analyst, side, categories)}});
+  const auto add = [&](const std::string& name, const Ways& ways) {
+    list.push_back({{"switch", name}, {"figures", figures_of(analyst, ways, categories)}});
+  };
+  add("", base);
+  add("eval (all of it)", {ways_of(config, other).eval, base.analysis});
+  const Config whole = on_side(config, "analysis", side);
+  for (const std::string& key : switches_of("analysis")) {
+    add(key, {base.eval, turned(whole, key, other).analysis});
+    if (key != "analysis.circumplex") continue;
+    Ways cut = base;
+    cut.analysis.circumplex = AnalysisOptions::Circumplex::kFloor;
+    add(key + ": floor", cut);
   }
   return list;
 }
@@ -193,23 +166,23 @@ Json measure_analysis(const ExperimentPlan& plan, const PlannedRun& run, const s
                       int threads) {
   const RunOutputs outputs = open_run(run, out, threads);
   Analyst analyst(outputs);
-  const Side textbook = textbook_side(run.config), released = released_side(run.config);
   Json values;
   values["epoch"] = outputs.session.epoch;
   values["test_songs"] = analyst.songs();
   const PreparedData& data = outputs.session.data;
   for (const std::int64_t row : data.test) values["song_id"].push_back(data.dataset.song_id[row]);
-  const std::pair<const char*, const Side*> sides[] = {{"textbook", &textbook}, {"released", &released}};
-  for (const auto& [name, side] : sides) {
-    values["sides"][name] = directions(analyst, *side, analyst.scores(Direction::kMusicToEmotion, side->eval),
-                                       analyst.scores(Direction::kEmotionToMusic, side->eval));
+  for (const Side side : {Side::kTextbook, Side::kReleased}) {
+    const Ways ways = ways_of(run.config, side);
+    values["sides"][name_of(side)] =
+        directions(analyst, ways, analyst.scores(Direction::kMusicToEmotion, ways.eval),
+                   analyst.scores(Direction::kEmotionToMusic, ways.eval));
     if (measures_baselines(plan, run)) {
       const TotalsFunction chance = random_totals(analyst.songs(), static_cast<std::uint64_t>(run.seed));
-      values["chance"][name] = directions(analyst, *side, chance, chance);
+      values["chance"][name_of(side)] = directions(analyst, ways, chance, chance);
     }
   }
-  values["switches"]["released"] = switches_from(analyst, released, textbook);
-  values["switches"]["textbook"] = switches_from(analyst, textbook, released);
+  for (const Side side : {Side::kReleased, Side::kTextbook})
+    values["switches"][name_of(side)] = switches_from(analyst, run.config, side);
   return values;
 }
 
