@@ -4,19 +4,21 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <set>
 
 #include "core/check.h"
 #include "core/file.h"
-#include "core/sha256.h"
+#include "core/parallel.h"
 #include "data/dataset.h"
 #include "engine/cli/commands.h"
 #include "engine/cli/launcher.h"
+#include "engine/reproduce/experiments.h"
 #include "engine/reproduce/plan.h"
+#include "engine/reproduce/results_file.h"
 #include "engine/reproduce/runner.h"
+#include "engine/reproduce/sources.h"
 #include "engine/run_lock.h"
 
 namespace emer::cli {
@@ -34,58 +36,94 @@ struct Options {
   std::string configs = "configs/paper";
   std::vector<std::string> set;
   bool dry_run = false;
+  std::string measure;  // of a child: the run it measures
 };
 
-std::vector<StudyData> find_data(const std::vector<std::string>& paths) {
-  if (paths.empty()) fail_usage("which data? Give prepared data sets as --data");
-  std::vector<StudyData> all;
-  for (const std::string& path : paths) {
-    const Dataset set = load_dataset(path);
-    StudyData data;
-    data.name = set.name;
-    data.path = path;
-    data.label = fmt::format("{}, {} songs", set.name, set.size());
-    data.checksum = sha256_hex(read_file(path));
-    all.push_back(data);
-  }
-  return all;
+// Optimiser steps of a run, give or take a song of its split.
+std::int64_t steps_of(const Config& config, std::int64_t songs) {
+  const SplitConfig& split = config.data.split;
+  const double share = split.method == "kfold" ? 1.0 - 1.0 / split.folds : split.train;
+  const auto train = static_cast<std::int64_t>(share * (1.0 - split.validation) * static_cast<double>(songs));
+  return config.train.epochs *
+         std::max<std::int64_t>(1, (train + config.train.batch_size - 1) / config.train.batch_size);
 }
 
-// Songs are not counted here: a fold or a split decides, so steps are of epochs.
 void print_plan(const std::vector<ExperimentPlan>& plans, const std::string& out) {
+  std::map<std::string, std::int64_t> songs;
+  for (const StudyData& data : plans.front().data) songs[data.name] = load_dataset(data.path).size();
   std::set<std::string> seen;
   std::size_t finished = 0;
-  std::int64_t epochs = 0, epochs_left = 0;
+  std::int64_t steps_left = 0;
   for (const ExperimentPlan& plan : plans) {
     fmt::print("{} ({}): {} runs\n", plan.name, plan.preset, plan.runs.size());
     for (const PlannedRun& run : plan.runs) {
       const bool shared = !seen.insert(run.id).second;
       const RunStatus status = status_of(out, run);
-      const bool done = status == RunStatus::kFinished;
-      fmt::print("  {}  {}{}\n", run.id,
-                 done                            ? "finished"
+      const std::int64_t steps = steps_of(run.config, songs.at(run.data));
+      fmt::print("  {}  {}, {} epochs, about {} steps{}\n", run.id,
+                 status == RunStatus::kFinished  ? "finished"
                  : status == RunStatus::kPartial ? "begun"
-                                                 : fmt::format("{} epochs", run.config.train.epochs),
-                 shared ? " (as above)" : "");
+                                                 : "to do",
+                 run.config.train.epochs, steps, shared ? "; the run of that name above" : "");
       if (shared) continue;
-      finished += done ? 1 : 0;
-      epochs += run.config.train.epochs;
-      epochs_left += done ? 0 : run.config.train.epochs;
+      finished += status == RunStatus::kFinished ? 1 : 0;
+      steps_left += status == RunStatus::kFinished ? 0 : steps;
     }
   }
-  fmt::print("{} trainings, {} finished; {} epochs, {} to do\n", seen.size(), finished, epochs, epochs_left);
+  fmt::print("{} trainings, {} finished; about {} steps to do\n", seen.size(), finished, steps_left);
 }
 
-void run_reproduce(const Options& options) {
-  const std::string preset = options.quick ? "quick" : options.preset;
+std::string command_text(const Options& options) {
+  std::string text = "emer reproduce " + options.experiment;
+  text += options.quick ? " --quick" : " --preset " + options.preset;
+  for (const std::string& path : options.data) text += " --data " + path;
+  for (const std::string& set : options.set) text += " --set " + set;
+  return text + " --out " + options.out;
+}
+
+std::string sources_path(const std::string& out) {
+  return out + "/data/sources.json";
+}
+
+// What the children that measure run on: found once, by their parent.
+void save_sources(const std::vector<StudyData>& data, const Options& options) {
+  ResultsFile file = new_results(command_text(options));
+  file.data = data;
+  make_folders(options.out + "/data");
+  write_file_atomically(sources_path(options.out), to_json(file).dump(2) + "\n");
+}
+
+void measure_one(const Options& options) {
+  const std::string path = sources_path(options.out);
+  const ExperimentPlan plan = load_plan(options.configs, options.experiment, options.preset,
+                                        parse_results(read_file(path), path).data, options.set);
+  for (const PlannedRun& run : plan.runs)
+    if (run.id == options.measure) return measure_run(plan, run, options.out, thread_count());
+  fail_usage("--measure: {} has no run {}", plan.name, options.measure);
+}
+
+void measure_missing(const ExperimentPlan& plan, const Options& options, const RunnerOptions& runner) {
+  std::vector<Job> jobs;
+  std::set<std::string> seen;
+  for (const PlannedRun& run : plan.runs) {
+    if (!seen.insert(run.id).second || is_measured(plan, run, options.out)) continue;
+    Job job{.name = run.id,
+            .arguments = {"reproduce", plan.name, "--preset", plan.preset, "--out", options.out, "--configs",
+                          options.configs, "--measure", run.id},
+            .log = fmt::format("{}/runs/{}/{}.log", options.out, run.id, plan.name)};
+    for (const std::string& set : options.set) job.arguments.insert(job.arguments.end(), {"--set", set});
+    jobs.push_back(std::move(job));
+  }
+  fmt::print("{}: {} runs, {} to measure\n", plan.name, seen.size(), jobs.size());
+  std::fflush(stdout);
+  run_jobs(jobs, runner);
+}
+
+void run_reproduce(Options options) {
+  if (options.quick) options.preset = "quick";
+  if (!options.measure.empty()) return measure_one(options);
   const std::vector<std::string> experiments =
       options.experiment == "all" ? kExperiments : std::vector<std::string>{options.experiment};
-  const std::vector<StudyData> data = find_data(options.data);
-  std::vector<ExperimentPlan> plans;
-  for (const std::string& experiment : experiments)
-    plans.push_back(load_plan(options.configs, experiment, preset, data, options.set));
-  if (options.dry_run) return print_plan(plans, options.out);
-
   make_folders(options.out);
   std::unique_ptr<RunLock> lock;
   try {
@@ -95,10 +133,27 @@ void run_reproduce(const Options& options) {
          "{}: another emer reproduce is at work there; wait for its end, or choose another --out",
          options.out);
   }
+  const std::vector<StudyData> data = find_study_data(options.data, options.out);
+  std::vector<ExperimentPlan> plans;
+  for (const std::string& experiment : experiments)
+    plans.push_back(load_plan(options.configs, experiment, options.preset, data, options.set));
+  if (options.dry_run) return print_plan(plans, options.out);
+
   RunnerOptions runner{.out = options.out, .program = own_path(), .jobs = options.jobs, .device = "auto"};
-  if (!plans.front().runs.empty()) runner.device = plans.front().runs.front().config.device;
+  for (const ExperimentPlan& plan : plans)
+    if (!plan.runs.empty()) runner.device = plan.runs.front().config.device;
   train_missing(plans, runner);
-  fmt::print("all trained; this build makes no tables of them yet\n");
+  save_sources(data, options);
+  ResultsFile results = new_results(command_text(options));
+  results.data = data;
+  for (const ExperimentPlan& plan : plans) {
+    measure_missing(plan, options, runner);
+    results.experiments.push_back(gather(plan, options.out));
+    write_results(options.out, results);
+    fmt::print("{0}: {1}/{0}.md\n", plan.name, options.out);
+    std::fflush(stdout);
+  }
+  fmt::print("all results: {0}/results.json; emer report {0} draws them\n", options.out);
 }
 
 }  // namespace
@@ -129,7 +184,8 @@ void register_reproduce(CLI::App& app) {
   command->add_option("--set", options->set, "key=value over every run; what an experiment varies wins")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
-  command->add_flag("--dry-run", options->dry_run, "print the runs and stop");
+  command->add_flag("--dry-run", options->dry_run, "print the runs, and which are finished, and stop");
+  command->add_option("--measure", options->measure)->group("");
   command->footer(
       "Examples:\n"
       "  emer reproduce all --quick --data deam.safetensors --out results/quick\n"
