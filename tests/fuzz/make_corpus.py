@@ -325,3 +325,11 @@ write("optimizer_shard", "gap", optimizer_shard({"a.weight": [(0, 4)], "b": [(0,
 write("optimizer_shard", "twice", optimizer_shard({"a.weight": [(0, 4), (2, 4)], "b": [(0, 4)]}))
 write("optimizer_shard", "beyond", optimizer_shard({"a.weight": [(5, 2)], "b": [(-1, 4)]}))
 write("optimizer_shard", "none", optimizer_shard({}, format="emer-optimizer-1"))
+
+write("plan", "alone", b"runs: [{model: a, alone: {model.dropout: 0.5}}]\npresets: {p: {seeds: [1], folds: 2}}\n")
+write("plan", "each", b"runs:\n  - {model: a, name: b c, each: {loss.lambda: [0, .5]}}\npresets: {p: {seeds: [1, 2]}}\n")
+write("plan", "alias", b"runs: [&r {model: a, set: &s {model: {gru: {hidden: 3}}}}, *r]\npresets: {p: {seeds: [1], set: *s}}\n")
+write("plan", "settings", b"runs: [{model: a}]\npresets: {p: {seeds: [1], settings: {svr_gamma: [0]}}}\nsettings: {resamples: 9}\n")
+write("plan", "unknown", b"runs: [{model: a, alone: {modle.dropout: 1}}]\npresets: {p: {seeds: [1]}}\n")
+write("plan", "models", b"models: {a: {deam: ../a.yaml, set: {compat: textbook}, vectors_only: true}}\n"
+                        b"presets: {p: {../a.yaml: {train.epochs: 3}}}\n")

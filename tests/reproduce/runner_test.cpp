@@ -1,0 +1,320 @@
+// Trainings side by side: what is finished is not repeated, what was begun is gone on from, what is other is not touched.
+#include "engine/reproduce/runner.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+
+#include "engine/checkpoint.h"
+#include "engine/reproduce/plan.h"
+#include "engine/run_lock.h"
+#include "tests/engine/command_run.h"
+#include "tests/engine/run_support.h"
+#include "tests/reproduce/plan_folder.h"
+#include "tests/support/process.h"
+#include "tests/support/refusal.h"
+
+namespace emer {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Runner : public ::testing::Test {
+ protected:
+  Runner() { test::write_tiny_plan(folder_.path()); }
+
+  ExperimentPlan plan(const std::vector<std::string>& overrides = {},
+                      const std::string& checksum = "c0") const {
+    StudyData data = data_;
+    data.checksum = checksum;
+    std::vector<std::string> all = {"device=cpu", "threads=1"};
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    return load_plan(folder_.path(), "retrieval", "quick", {data}, all);
+  }
+  RunnerOptions options(const std::string& out, int jobs = 2) const {
+    return {.out = out, .program = EMER_PROGRAM, .jobs = jobs, .device = "cpu"};
+  }
+  // What it prints.
+  static std::string train(const ExperimentPlan& plan, const RunnerOptions& options) {
+    ::testing::internal::CaptureStdout();
+    try {
+      train_missing({plan}, options);
+    } catch (...) {
+      printed_ = ::testing::internal::GetCapturedStdout();
+      throw;
+    }
+    return printed_ = ::testing::internal::GetCapturedStdout();
+  }
+  static std::string last(const std::string& out, const PlannedRun& run) {
+    return out + "/runs/" + run.id + "/checkpoints/last";
+  }
+  // Path, time of the last change and size of everything in a folder.
+  static std::map<std::string, std::pair<fs::file_time_type, std::uintmax_t>> snapshot(
+      const std::string& folder) {
+    std::map<std::string, std::pair<fs::file_time_type, std::uintmax_t>> files;
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder))
+      files[entry.path().string()] = {entry.last_write_time(),
+                                      entry.is_regular_file() ? entry.file_size() : 0};
+    return files;
+  }
+
+  test::TemporaryFolder folder_;
+  const StudyData data_ = test::tiny_data(folder_);
+  const std::string out_ = folder_ / "out";
+  static std::string printed_;
+};
+std::string Runner::printed_;
+
+TEST_F(Runner, TrainsEveryRunOnce) {
+  const ExperimentPlan plan = this->plan();
+  for (const PlannedRun& run : plan.runs) EXPECT_EQ(status_of(out_, run), RunStatus::kMissing);
+  EXPECT_TRUE(test::contains(train(plan, options(out_)), "2 runs: 0 finished, 0 begun, 2 to start"));
+  EXPECT_TRUE(test::contains(printed_, "[2/2] "));
+  for (const PlannedRun& run : plan.runs) {
+    EXPECT_EQ(status_of(out_, run), RunStatus::kFinished);
+    EXPECT_EQ(load_state(last(out_, run)).epoch, 5);
+    EXPECT_TRUE(differing_keys(load_config(out_ + "/runs/" + run.id + "/config.yaml"), run.config).empty());
+    EXPECT_TRUE(test::contains(test::read_text(out_ + "/runs/" + run.id + "/train.log"), "done: epoch 4"));
+  }
+  const auto before = snapshot(out_);
+  EXPECT_TRUE(test::contains(train(plan, options(out_)), "2 runs: 2 finished, 0 begun, 0 to start"));
+  EXPECT_EQ(snapshot(out_), before);
+}
+
+// The same bits as the program gives by itself.
+TEST_F(Runner, GoesOnWithWhatWasBegun) {
+  const ExperimentPlan plan = this->plan();
+  const std::string undisturbed = folder_ / "undisturbed";
+  train(plan, options(undisturbed));
+  fs::create_directories(out_ + "/runs");
+  const PlannedRun& begun = plan.runs[1];
+  int steps = 0;
+  EXPECT_TRUE(test::refuses(ErrorKind::kStopped, {"stopped"}, [&] {
+    emer::train({.config = begun.config, .run_folder = out_ + "/runs/" + begun.id, .should_stop = [&] {
+                   return ++steps == 5;
+                 }});
+  }));
+  EXPECT_EQ(status_of(out_, begun), RunStatus::kPartial);
+  EXPECT_TRUE(test::contains(train(plan, options(out_)), "2 runs: 0 finished, 1 begun, 1 to start"));
+  for (const PlannedRun& run : plan.runs) {
+    EXPECT_EQ(status_of(out_, run), RunStatus::kFinished);
+    EXPECT_EQ(test::tensor_values(last(out_, run) + "/model.safetensors"),
+              test::tensor_values(last(undisturbed, run) + "/model.safetensors"));
+  }
+  EXPECT_TRUE(test::contains(test::read_text(out_ + "/runs/" + begun.id + "/train.log"), "step 5"));
+}
+
+// Keys that change nothing of the training may be other than when it began.
+TEST_F(Runner, GoesOnWhereOnlyEvaluationChanged) {
+  const PlannedRun begun = plan().runs[0];
+  fs::create_directories(out_ + "/runs/" + begun.id);
+  test::write_text(out_ + "/runs/" + begun.id + ".yaml", run_yaml(begun));
+  int steps = 0;
+  EXPECT_THROW(emer::train({.config = begun.config,
+                            .run_folder = out_ + "/runs/" + begun.id,
+                            .should_stop = [&] { return ++steps == 2; }}),
+               Error);
+  const ExperimentPlan now = plan({"eval.lambda=0.25", "train.log_every=5"});
+  ASSERT_EQ(now.runs[0].id, begun.id);
+  train(now, options(out_));
+  EXPECT_EQ(status_of(out_, now.runs[0]), RunStatus::kFinished);
+}
+
+TEST_F(Runner, OtherConfigurationOrDataUnderOldResultsAreRefused) {
+  train(plan(), options(out_));
+  const auto before = snapshot(out_);
+  const std::map<std::string, std::string> changes = {
+      {"train.epochs", "3"}, {"model.embedding_dim", "6"}, {"data.clip", "2"}, {"loss.lambda", "0.2"}};
+  for (const auto& [key, value] : changes) {
+    const std::string& changed = key;
+    const std::string set = key + "=" + value;
+    EXPECT_TRUE(test::refuses(ErrorKind::kUsage,
+                              {out_ + "/runs/deam-quick-released-s7", changed + " (", "another --out"},
+                              [&] { train(plan({set}), options(out_)); }))
+        << set;
+  }
+  EXPECT_TRUE(test::refuses(ErrorKind::kUsage, {"the data set's checksum (c0 -> c1)"},
+                            [&] { train(plan({}, "c1"), options(out_)); }));
+  EXPECT_EQ(snapshot(out_), before);
+  // Where its configuration was edited by hand.
+  const PlannedRun run = plan().runs[0];
+  const std::string yaml = out_ + "/runs/" + run.id + ".yaml", text = test::read_text(yaml);
+  test::write_text(yaml, text + "\n");
+  EXPECT_EQ(status_of(out_, run), RunStatus::kFinished);
+  test::write_text(yaml, std::string(text).replace(text.find("lambda: 0.5"), 11, "lambda: 0.4"));
+  EXPECT_TRUE(test::refuses(ErrorKind::kUsage, {"loss.lambda (0.4 -> 0.5)"}, [&] { status_of(out_, run); }));
+}
+
+// What was asked for by mistake and never trained is in nobody's way.
+TEST_F(Runner, AFolderWithoutACheckpointIsNoTraining) {
+  const PlannedRun other = plan({"train.epochs=3"}).runs[0];
+  fs::create_directories(out_ + "/runs/" + other.id);
+  test::write_text(out_ + "/runs/" + other.id + ".yaml", run_yaml(other));
+  EXPECT_EQ(status_of(out_, plan().runs[0]), RunStatus::kMissing);
+}
+
+TEST_F(Runner, ADamagedCheckpointIsNotFinished) {
+  const ExperimentPlan plan = this->plan();
+  train(plan, options(out_));
+  test::write_text(last(out_, plan.runs[1]) + "/state.json", "{\"epoch\": 99");
+  EXPECT_EQ(status_of(out_, plan.runs[1]), RunStatus::kPartial);
+  EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed, {"1 of 1 failed: " + plan.runs[1].id, "state.json"},
+                            [&] { train(plan, options(out_)); }));
+}
+
+TEST_F(Runner, OneFailingRunStopsNoOther) {
+  test::write_text(folder_ / "retrieval.yaml",
+                   "runs:\n  - model: released\n  - {model: textbook, set: {train.learning_rate: 1.0e+30}}\n"
+                   "presets: {quick: {seeds: [7]}}\n");
+  const ExperimentPlan plan = this->plan();
+  const auto failed = [&] {
+    return test::refuses(
+        ErrorKind::kRunFailed,
+        {"1 of ", plan.runs[1].id, "diverged", out_ + "/runs/" + plan.runs[1].id + "/train.log",
+         "the same command tries these again"},
+        [&] { train(plan, options(out_)); });
+  };
+  EXPECT_TRUE(failed());
+  EXPECT_TRUE(test::contains(printed_, "failed: "));
+  EXPECT_EQ(status_of(out_, plan.runs[0]), RunStatus::kFinished);
+  EXPECT_TRUE(failed());
+  EXPECT_TRUE(test::contains(printed_, "2 runs: 1 finished"));
+}
+
+// Jobs of the shell: what the pool itself does.
+class JobPool : public ::testing::Test {
+ protected:
+  Job shell(const std::string& name, const std::string& script) const {
+    return {.name = name, .arguments = {"-c", script}, .log = folder_ / (name + ".log")};
+  }
+  void run(const std::vector<Job>& jobs, int side_by_side) const {
+    ::testing::internal::CaptureStdout();
+    try {
+      run_jobs(jobs, {.out = folder_.path(), .program = "/bin/sh", .jobs = side_by_side, .device = "cpu"});
+    } catch (...) {
+      ::testing::internal::GetCapturedStdout();
+      throw;
+    }
+    ::testing::internal::GetCapturedStdout();
+  }
+  test::TemporaryFolder folder_;
+};
+
+// Each ends only after the other has begun.
+TEST_F(JobPool, RunsJobsSideBySide) {
+  const auto meet = [&](const std::string& own, const std::string& other) {
+    return "touch " + (folder_ / own) + "; for i in $(seq 600); do test -e " + (folder_ / other) +
+           " && exit 0; sleep 0.05; done; exit 1";
+  };
+  run({shell("a", meet("a.here", "b.here")), shell("b", meet("b.here", "a.here"))}, 2);
+}
+
+TEST_F(JobPool, OneAtATimeWhereAskedFor) {
+  const std::string alone = "mkdir " + (folder_ / "busy") + " && rmdir " + (folder_ / "busy");
+  run(std::vector<Job>(6, shell("alone", alone)), 1);
+}
+
+TEST_F(JobPool, CoresAreShared) {
+  ASSERT_EQ(::setenv("EMER_THREADS", "77", 1), 0);
+  run({shell("threads", "echo $EMER_THREADS")}, 4096);  // more than there are cores: one thread each
+  ::unsetenv("EMER_THREADS");
+  EXPECT_EQ(test::read_text(folder_ / "threads.log"), "1\n");
+}
+
+TEST_F(JobPool, SaysWhyJobsFailed) {
+  EXPECT_TRUE(test::refuses(
+      ErrorKind::kRunFailed,
+      {"4 of 5 failed", "killed (ended by signal 9 (Killed: out of memory?)", "nine (ended with exit code 9",
+       "told (no such song; log " + (folder_ / "told.log"), "absent (ended with exit code 127"},
+      [&] {
+        run({shell("good", "true"), shell("killed", "kill -9 $$"), shell("nine", "exit 9"),
+             shell("told", "echo step 1; echo 'emer: error: no such song' >&2; exit 3"),
+             shell("absent", "exec /none")},
+            2);
+      }));
+}
+
+// What an earlier attempt said is not this one's reason.
+TEST_F(JobPool, LogsAreAppendedTo) {
+  EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed, {"early"},
+                            [&] { run({shell("job", "echo 'emer: error: early'; exit 1")}, 1); }));
+  EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed, {"ended with exit code 1;"},
+                            [&] { run({shell("job", "exit 1")}, 1); }));
+  EXPECT_EQ(test::read_text(folder_ / "job.log"), "emer: error: early\n");
+}
+
+TEST_F(JobPool, ALogThatCannotBeWrittenIsNamed) {
+  EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed, {"none/x.log"}, [&] {
+    run({{.name = "x", .arguments = {"-c", "true"}, .log = folder_ / "none/x.log"}}, 1);
+  }));
+}
+
+// emer reproduce itself.
+class ReproduceCommand : public Runner {
+ protected:
+  std::vector<std::string> command(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> all = {EMER_PROGRAM, "reproduce", "retrieval", "--quick",   "--data",
+                                    data_.path,   "--out",     out_,        "--configs", folder_.path(),
+                                    "--jobs",     "2",         "--set",     "device=cpu"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+};
+
+TEST_F(ReproduceCommand, OneAtATimeInAFolder) {
+  fs::create_directories(out_);
+  const RunLock held(out_, std::chrono::seconds(0));
+  const test::Finished refused = test::run_program(command());
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_TRUE(test::contains(refused.err, out_ + ": another emer reproduce is at work there"));
+  EXPECT_FALSE(fs::exists(out_ + "/runs"));
+}
+
+TEST_F(ReproduceCommand, ASignalStopsItAndItGoesOn) {
+  test::write_tiny_plan(folder_.path(), "1000000");
+  test::Process stopped(command());
+  const auto both_at_work = [&] {
+    int working = 0;
+    std::error_code none;
+    for (const fs::directory_entry& entry : fs::directory_iterator(out_ + "/runs", none))
+      working += test::read_text(entry.path().string() + "/metrics.jsonl").empty() ? 0 : 1;
+    return working >= 2;
+  };
+  for (int i = 0; i < 2400 && !both_at_work(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(25));
+  ASSERT_TRUE(both_at_work());
+  stopped.send(SIGTERM);
+  const test::Finished ended = stopped.wait();
+  EXPECT_EQ(ended.code, 5) << ended.err;
+  EXPECT_TRUE(test::contains(ended.err, "the same command goes on from here"));
+  int begun = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(out_ + "/runs"))
+    begun += is_complete_checkpoint(entry.path().string() + "/checkpoints/last") ? 1 : 0;
+  EXPECT_EQ(begun, 2);
+  const test::Finished look = test::run_program(command({"--dry-run"}));
+  EXPECT_EQ(look.code, 0) << look.err;
+  EXPECT_TRUE(test::contains(look.out, "begun, 1000000 epochs, about 4000000 steps"));
+  EXPECT_TRUE(test::contains(look.out, "2 trainings, 0 finished"));
+}
+
+TEST_F(ReproduceCommand, DryRunMakesNoRuns) {
+  const test::Finished look = test::run_program(command({"--dry-run"}));
+  EXPECT_EQ(look.code, 0) << look.err;
+  EXPECT_TRUE(test::contains(look.out, "retrieval (quick): 2 runs\n  deam-quick-released-s7-"));
+  EXPECT_TRUE(test::contains(look.out, "  to do, 4 epochs, about 16 steps\n"));
+  EXPECT_FALSE(fs::exists(out_ + "/runs"));
+}
+
+TEST_F(ReproduceCommand, RefusesWhatItDoesNotKnow) {
+  const test::Finished unknown = test::run_program({EMER_PROGRAM, "reproduce", "everything"});
+  EXPECT_EQ(unknown.code, 2);
+  const test::Finished no_data = test::run_program({EMER_PROGRAM, "reproduce", "retrieval", "--out", out_});
+  EXPECT_EQ(no_data.code, 2);
+  EXPECT_TRUE(test::contains(no_data.err, "--data"));
+  const test::Finished preset = test::run_program(command({"--preset", "small"}));
+  EXPECT_EQ(preset.code, 2);
+}
+
+}  // namespace
+}  // namespace emer
