@@ -1,4 +1,5 @@
 """docs/python.md: its commands and programs, run in order in an empty folder, do what it says."""
+import csv
 import os
 import re
 import subprocess
@@ -23,7 +24,8 @@ class Document(support.Folder):
     def test_runs_from_top_to_bottom(self):
         os.makedirs(self.path("bin"))
         os.symlink(os.environ["EMER_PROGRAM"], self.path("bin/emer"))
-        os.symlink(os.path.join(support.ROOT, "examples"), self.path("examples"))
+        for folder in ("examples", "configs"):
+            os.symlink(os.path.join(support.ROOT, folder), self.path(folder))
         environment = {**os.environ, "PATH": self.path("bin") + ":" + os.environ["PATH"], "EMER_THREADS": "1"}
         before = os.getcwd()
         self.addCleanup(os.chdir, before)
@@ -53,7 +55,13 @@ class Document(support.Folder):
         self.assertLess(said["loss"][3], said["loss"][1])
         evaluation = names["evaluation"]
         self.assertGreater(evaluation["m2e"]["mrr"], 1.5 * evaluation["chance"]["mrr"])
-        self.assertEqual(names["loss"] == names["moved"], False)
+        self.assertNotEqual(names["loss"], names["moved"])
+        with open(self.path("runs/python/results/retrieval_deam_corrected_m2e.csv"), newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual(len(rows), len(names["table"]["rows"]))
+        for row in rows:
+            self.assertIn((row["model"], *(float(row[key]) if row[key] else None for key in ("mrr", "mrr_low", "mrr_high"))),
+                          self.printed)
 
 
 if __name__ == "__main__":
