@@ -21,7 +21,7 @@ struct Experiment {
 
 constexpr std::array kExperiments = {
     Experiment{"retrieval", 1, measure_retrieval, gather_retrieval},
-    Experiment{"analysis", 1, measure_analysis, gather_analysis},
+    Experiment{"analysis", 2, measure_analysis, gather_analysis},
     Experiment{"lambda", 1, measure_lambda, gather_lambda},
     Experiment{"regression", 1, measure_regression, gather_regression},
     Experiment{"defects", 1, measure_defects, gather_defects},

@@ -64,7 +64,7 @@ std::vector<int> emotion_categories(const Dataset& dataset, const std::vector<st
                                     const AnalysisOptions& options) {
   const bool shift = from_zero_to_one(dataset);
   const auto centred = [shift](double rating) { return shift ? 2.0 * rating - 1.0 : rating; };
-  const std::vector<double> mean = mean_emotion(dataset, rows, options.average_padding);
+  const std::vector<double> mean = mean_emotion(dataset, rows, false);
   std::vector<int> categories;
   for (std::size_t i = 0; i < rows.size(); ++i)
     categories.push_back(

@@ -2,9 +2,10 @@
 // categories.
 //
 // Means are over valid steps; analysis.average_padding takes them over all steps of the array, padding counted as 1e-5,
-// which the released data files hold there (B32). Categories are those of the mean rating. Ratings from 0 to 1 (emotion_range
-// of the data set's metadata, or, where it declares no scale, what is observed) are laid around 0 first, 2 x - 1: the
-// circle needs a neutral middle, which the released code has for -1..1 only. Cosines take ratings as they are.
+// which the released data files hold there (B32). Categories are those of the mean rating over valid steps on both sides:
+// the released code makes none of padded data. Ratings from 0 to 1 (emotion_range of the data set's metadata, or, where it
+// declares no scale, what is observed) are laid around 0 first, 2 x - 1: the circle needs a neutral middle, which the
+// released code has for -1..1 only. Cosines take ratings as they are.
 #pragma once
 
 #include "data/dataset.h"

@@ -241,6 +241,11 @@ TEST(AnalysisTables, GroupsAndCategories) {
   const auto row = test::row_of(categories, {"textbook", "emotion to music", "released"});
   EXPECT_DOUBLE_EQ(test::number_in(categories, row, "map"), 0.5);
   EXPECT_NEAR(test::number_in(categories, row, "map_sd"), 0.2 / std::sqrt(2.0), 1e-15);
+  for (const char* side : {"textbook", "as released"}) {
+    const auto either = test::row_of(categories, {side, "emotion to music", "released"});
+    EXPECT_GE(test::number_in(categories, either, "map_low"), 0.0);
+    EXPECT_LE(test::number_in(categories, either, "map_high"), 1.0);
+  }
   EXPECT_EQ(test::number_in(categories, row, "entropy"), 1.0);
   EXPECT_EQ(test::number_in(categories, row, "undefined"), 1.0);
   const ResultTable& shares = test::table_named(results, "analysis_deam_shares");

@@ -76,6 +76,18 @@ TEST(AnalysisSongs, EachSideHasItsOwnFeaturesAndTheSameCategories) {
   EXPECT_EQ(music.category, emotion.category);
 }
 
+// Half of song 7 is padding, which would pull its mean to the origin and, laid around the middle, past it.
+TEST(AnalysisSongs, PaddingNeverMovesACategory) {
+  Dataset d = sequences();
+  d.metadata["emotion_range"] = "0..1";
+  d.emotion[0] = 0.75f;
+  d.emotion[1] = 0.75f;
+  AnalysisOptions padded;
+  padded.average_padding = true;
+  EXPECT_EQ(emotion_categories(d, {0}, padded), std::vector<int>{5 / 8});
+  EXPECT_NE(songs_by_emotion(d, {0}, padded).features, songs_by_emotion(d, {0}, {}).features);
+}
+
 TEST(AnalysisSongs, SaysWhereThereAreNoFeatures) {
   Dataset d = sequences();
   d.music.clear();
