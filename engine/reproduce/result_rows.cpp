@@ -105,9 +105,9 @@ Cell cell(double value) {
 void add_columns(std::vector<Column>& columns, const std::string& key, const std::string& title,
                  const std::string& unit, int digits) {
   columns.push_back({key, title, unit, digits});
-  columns.push_back({key + "_sd", "sd", unit, digits});
-  columns.push_back({key + "_low", "95 % from", unit, digits});
-  columns.push_back({key + "_high", "to", unit, digits});
+  columns.push_back({key + "_sd", "sd", "", digits});
+  columns.push_back({key + "_low", "95 % from", "", digits});
+  columns.push_back({key + "_high", "to", "", digits});
 }
 
 void add_cells(std::vector<Cell>& row, const Summary& s) {
@@ -117,8 +117,8 @@ void add_cells(std::vector<Cell>& row, const Summary& s) {
 void add_difference_columns(std::vector<Column>& columns, const std::string& key, const std::string& title,
                             const std::string& unit, int digits) {
   columns.push_back({key + "_change", title, unit, digits});
-  columns.push_back({key + "_change_low", "95 % from", unit, digits});
-  columns.push_back({key + "_change_high", "to", unit, digits});
+  columns.push_back({key + "_change_low", "95 % from", "", digits});
+  columns.push_back({key + "_change_high", "to", "", digits});
   columns.push_back({key + "_p", "p", "", 3});
   columns.push_back({key + "_p_holm", "p adjusted", "", 3});
 }
