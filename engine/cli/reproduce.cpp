@@ -119,20 +119,24 @@ void measure_missing(const ExperimentPlan& plan, const Options& options, const R
   run_jobs(jobs, runner);
 }
 
+std::unique_ptr<RunLock> lock_folder(const std::string& out) {
+  make_folders(out);
+  try {
+    return std::make_unique<RunLock>(out, std::chrono::seconds(0));
+  } catch (const Error&) {
+    fail(ErrorKind::kRunFailed,
+         "{}: another emer reproduce is at work there; wait for its end, or choose another --out", out);
+  }
+}
+
 void run_reproduce(Options options) {
   if (options.quick) options.preset = "quick";
   if (!options.measure.empty()) return measure_one(options);
   const std::vector<std::string> experiments =
       options.experiment == "all" ? kExperiments : std::vector<std::string>{options.experiment};
-  make_folders(options.out);
   std::unique_ptr<RunLock> lock;
-  try {
-    lock = std::make_unique<RunLock>(options.out, std::chrono::seconds(0));
-  } catch (const Error&) {
-    fail(ErrorKind::kRunFailed,
-         "{}: another emer reproduce is at work there; wait for its end, or choose another --out",
-         options.out);
-  }
+  if (!options.dry_run)
+    lock = lock_folder(options.out);  // a look at the plan may be had while it is carried out
   const std::vector<StudyData> data = find_study_data(options.data, options.out);
   std::vector<ExperimentPlan> plans;
   for (const std::string& experiment : experiments)

@@ -3,11 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <thread>
 
+#include "core/sha256.h"
 #include "engine/checkpoint.h"
 #include "engine/reproduce/plan.h"
+#include "engine/reproduce/results_file.h"
 #include "engine/run_lock.h"
 #include "tests/engine/command_run.h"
 #include "tests/engine/run_support.h"
@@ -260,6 +265,22 @@ class ReproduceCommand : public Runner {
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }
+  // Run folders that hold such a file, and something in it.
+  int runs_with(const std::string& file) const {
+    int count = 0;
+    std::error_code none;
+    for (const fs::directory_entry& entry : fs::directory_iterator(out_ + "/runs", none))
+      count += test::read_text(entry.path().string() + "/" + file).empty() ? 0 : 1;
+    return count;
+  }
+  // Waits for it: a minute at most.
+  static bool comes_true(const std::function<bool()>& condition) {
+    for (int i = 0; i < 2400; ++i) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(25));
+    }
+    return false;
+  }
 };
 
 TEST_F(ReproduceCommand, OneAtATimeInAFolder) {
@@ -269,33 +290,58 @@ TEST_F(ReproduceCommand, OneAtATimeInAFolder) {
   EXPECT_EQ(refused.code, 1);
   EXPECT_TRUE(test::contains(refused.err, out_ + ": another emer reproduce is at work there"));
   EXPECT_FALSE(fs::exists(out_ + "/runs"));
+  EXPECT_EQ(test::run_program(command({"--dry-run"})).code, 0);
 }
 
 TEST_F(ReproduceCommand, ASignalStopsItAndItGoesOn) {
   test::write_tiny_plan(folder_.path(), "1000000");
   test::Process stopped(command());
-  const auto both_at_work = [&] {
-    int working = 0;
-    std::error_code none;
-    for (const fs::directory_entry& entry : fs::directory_iterator(out_ + "/runs", none))
-      working += test::read_text(entry.path().string() + "/metrics.jsonl").empty() ? 0 : 1;
-    return working >= 2;
-  };
-  for (int i = 0; i < 2400 && !both_at_work(); ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(25));
-  ASSERT_TRUE(both_at_work());
+  ASSERT_TRUE(comes_true([&] { return runs_with("metrics.jsonl") == 2; }));
   stopped.send(SIGTERM);
   const test::Finished ended = stopped.wait();
   EXPECT_EQ(ended.code, 5) << ended.err;
   EXPECT_TRUE(test::contains(ended.err, "the same command goes on from here"));
-  int begun = 0;
-  for (const fs::directory_entry& entry : fs::directory_iterator(out_ + "/runs"))
-    begun += is_complete_checkpoint(entry.path().string() + "/checkpoints/last") ? 1 : 0;
-  EXPECT_EQ(begun, 2);
+  EXPECT_EQ(runs_with("checkpoints/last/state.json"), 2);
   const test::Finished look = test::run_program(command({"--dry-run"}));
   EXPECT_EQ(look.code, 0) << look.err;
   EXPECT_TRUE(test::contains(look.out, "begun, 1000000 epochs, about 4000000 steps"));
   EXPECT_TRUE(test::contains(look.out, "2 trainings, 0 finished"));
+}
+
+// Its trainings hear of it, save and end.
+TEST_F(ReproduceCommand, KilledItLeavesNothingRunning) {
+  test::write_tiny_plan(folder_.path(), "1000000");
+  test::Process killed(command());
+  ASSERT_TRUE(comes_true([&] { return runs_with("metrics.jsonl") == 2; }));
+  killed.send(SIGKILL);
+  EXPECT_EQ(killed.wait().code, -SIGKILL);
+  EXPECT_TRUE(comes_true([&] { return runs_with("checkpoints/last/state.json") == 2; }));
+  for (const PlannedRun& run : plan({}, sha256_hex(test::read_text(data_.path))).runs) {
+    const RunLock ended(out_ + "/runs/" + run.id, std::chrono::seconds(60));
+    EXPECT_EQ(status_of(out_, run), RunStatus::kPartial);
+  }
+}
+
+TEST_F(ReproduceCommand, FromDataToTables) {
+  const test::Finished made = test::run_program(command());
+  EXPECT_EQ(made.code, 0) << made.err;
+  EXPECT_TRUE(test::contains(made.out, "retrieval: 2 runs, 2 to measure\n"));
+  const ResultsFile results = load_results(out_);
+  ASSERT_EQ(results.experiments.size(), 1U);
+  EXPECT_EQ(results.experiments[0].name, "retrieval");
+  EXPECT_EQ(results.experiments[0].preset, "quick");
+  EXPECT_EQ(results.data.at(0).checksum, sha256_hex(test::read_text(data_.path)));
+  EXPECT_EQ(results.origin.command,
+            "emer reproduce retrieval --quick --data " + data_.path + " --set device=cpu --out " + out_);
+  EXPECT_TRUE(fs::exists(out_ + "/retrieval.md"));
+  // Once more: the same tables, and nothing is trained or measured.
+  const auto runs = snapshot(out_ + "/runs");
+  const test::Finished again = test::run_program(command());
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_TRUE(test::contains(again.out,
+                             "2 runs: 2 finished, 0 begun, 0 to start\nretrieval: 2 runs, 0 to measure\n"));
+  EXPECT_EQ(snapshot(out_ + "/runs"), runs);
+  EXPECT_EQ(to_json(load_results(out_).experiments[0]), to_json(results.experiments[0]));
 }
 
 TEST_F(ReproduceCommand, DryRunMakesNoRuns) {
