@@ -37,30 +37,16 @@ struct Slot {
   pid_t pid = -1;
   std::size_t job = 0;
   std::int64_t log_begin = 0;  // the log's length when the job began
-  Clock::time_point begin;
+  Clock::time_point begin{};
 };
 
-std::vector<std::string> visible_gpus(const std::string& device) {
-  if (device == "cpu") return {};
-  std::vector<std::string> gpus;
-  if (const std::size_t count = report_devices().cuda_devices.size(); count > 0) {
-    std::istringstream given(
-        std::getenv("CUDA_VISIBLE_DEVICES") != nullptr ? std::getenv("CUDA_VISIBLE_DEVICES") : "");
-    for (std::string name; gpus.size() < count && std::getline(given, name, ',');) gpus.push_back(name);
-    for (std::size_t i = gpus.size(); i < count; ++i) gpus.push_back(std::to_string(i));
-  }
-  return gpus;
-}
-
 std::vector<Slot> make_slots(const RunnerOptions& options) {
-  const std::vector<std::string> gpus = visible_gpus(options.device);
-  const int cores = thread_count();
-  const int count = options.jobs > 0 ? options.jobs : gpus.empty() ? cores : static_cast<int>(gpus.size());
-  std::vector<Slot> slots(static_cast<std::size_t>(count));
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    slots[i].environment.push_back(fmt::format("EMER_THREADS={}", std::max(1, cores / count)));
-    if (!gpus.empty()) slots[i].environment.push_back("CUDA_VISIBLE_DEVICES=" + gpus[i % gpus.size()]);
-  }
+  const std::size_t gpus = options.device == "cpu" ? 0 : report_devices().cuda_devices.size();
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  std::vector<Slot> slots;
+  for (std::vector<std::string>& environment :
+       slot_environments(options.jobs, thread_count(), gpu_names(gpus, visible == nullptr ? "" : visible)))
+    slots.push_back({.environment = std::move(environment)});
   return slots;
 }
 
@@ -260,6 +246,25 @@ class Pool {
 };
 
 }  // namespace
+
+std::vector<std::string> gpu_names(std::size_t count, const std::string& visible) {
+  std::vector<std::string> names;
+  std::istringstream given(visible);
+  for (std::string name; names.size() < count && std::getline(given, name, ',');) names.push_back(name);
+  while (names.size() < count) names.push_back(std::to_string(names.size()));
+  return names;
+}
+
+std::vector<std::vector<std::string>> slot_environments(int jobs, int cores,
+                                                        const std::vector<std::string>& gpus) {
+  const int count = jobs > 0 ? jobs : gpus.empty() ? cores : static_cast<int>(gpus.size());
+  std::vector<std::vector<std::string>> slots(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    slots[i].push_back(fmt::format("EMER_THREADS={}", std::max(1, cores / count)));
+    if (!gpus.empty()) slots[i].push_back("CUDA_VISIBLE_DEVICES=" + gpus[i % gpus.size()]);
+  }
+  return slots;
+}
 
 void run_jobs(const std::vector<Job>& jobs, const RunnerOptions& options) {
   Pool(jobs, options).run();

@@ -1,7 +1,7 @@
 // engine/reproduce/runner.h - trains the runs of a plan, side by side, each a process of its own in its own run folder.
 #pragma once
 
-#include <functional>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -41,5 +41,11 @@ struct Job {
 // Runs jobs side by side, as above: each with its share of the cores (EMER_THREADS) and, where there are GPUs, one of them
 // (CUDA_VISIBLE_DEVICES).
 void run_jobs(const std::vector<Job>& jobs, const RunnerOptions& options);
+
+// What run_jobs() sets for the jobs that run side by side, NAME=value. jobs = 0: one a GPU, or one a core.
+std::vector<std::vector<std::string>> slot_environments(int jobs, int cores,
+                                                        const std::vector<std::string>& gpus);
+// Of the GPUs that this process sees: as `visible` (its CUDA_VISIBLE_DEVICES) calls them, else 0, 1, …
+std::vector<std::string> gpu_names(std::size_t count, const std::string& visible);
 
 }  // namespace emer

@@ -227,6 +227,28 @@ TEST_F(JobPool, CoresAreShared) {
   EXPECT_EQ(test::read_text(folder_ / "threads.log"), "1\n");
 }
 
+using Texts = std::vector<std::string>;
+
+TEST(JobSlots, OneACoreOrOneAGpu) {
+  const std::vector<Texts> one_thread = {{"EMER_THREADS=1"}, {"EMER_THREADS=1"}, {"EMER_THREADS=1"}};
+  EXPECT_EQ(slot_environments(0, 3, {}), one_thread);
+  EXPECT_EQ(slot_environments(2, 9, {}), (std::vector<Texts>{{"EMER_THREADS=4"}, {"EMER_THREADS=4"}}));
+  EXPECT_EQ(slot_environments(0, 16, {"0", "1"}),
+            (std::vector<Texts>{{"EMER_THREADS=8", "CUDA_VISIBLE_DEVICES=0"},
+                                {"EMER_THREADS=8", "CUDA_VISIBLE_DEVICES=1"}}));
+  // More jobs than GPUs take turns on them; fewer leave some alone.
+  EXPECT_EQ(slot_environments(3, 3, {"a", "b"})[2], (Texts{"EMER_THREADS=1", "CUDA_VISIBLE_DEVICES=a"}));
+  EXPECT_EQ(slot_environments(1, 4, {"0", "1"}),
+            (std::vector<Texts>{{"EMER_THREADS=4", "CUDA_VISIBLE_DEVICES=0"}}));
+}
+
+TEST(JobSlots, GpusAreCalledAsTheEnvironmentCallsThem) {
+  EXPECT_EQ(gpu_names(2, ""), (Texts{"0", "1"}));
+  EXPECT_EQ(gpu_names(2, "3,5"), (Texts{"3", "5"}));
+  EXPECT_EQ(gpu_names(1, "GPU-1a2b,GPU-3c4d"), (Texts{"GPU-1a2b"}));
+  EXPECT_EQ(gpu_names(0, "0"), Texts{});
+}
+
 TEST_F(JobPool, SaysWhyJobsFailed) {
   EXPECT_TRUE(test::refuses(
       ErrorKind::kRunFailed,
