@@ -316,11 +316,16 @@ ResultTable alone_table(const ExperimentPlan& plan, const StudyData& data,
             add_ranks(ranks, run, fmt::format("baselines/{}/{}", baseline.name, direction));
         add(evaluation, title, baseline.title, ranks);
       }
-      for (const ModelRuns& m : models)
+      for (const ModelRuns& m : models) {
+        if (trained_lambdas(m).size() == 1) {
+          add(evaluation, title, m.model, ranks_at(m, *trained_lambdas(m).begin(), evaluation, direction));
+          continue;
+        }
         for (const auto& [lambda, what] : {std::pair{0.0, "KL ranking alone"}, std::pair{1.0, "CCA alone"},
                                            std::pair{0.5, "both, lambda 0.5"}})
           add(evaluation, title, fmt::format("{}: {}", m.model, what),
               ranks_at(m, lambda, evaluation, direction));
+      }
     }
   return table;
 }
@@ -342,6 +347,7 @@ ExperimentResults gather_lambda(const ExperimentPlan& plan, MeasuredRuns runs) {
     results.tables.push_back(
         alone_table(plan, data, models, runs, measured_on(plan, data, runs, "80/20 splits by seed")));
     for (const ModelRuns& m : models) {
+      if (trained_lambdas(m).size() == 1) continue;  // a baseline: nothing varies
       for (const Scored& scored : kScored) results.tables.push_back(trained_table(m, scored));
       results.tables.push_back(every_table(m));
       for (const char* metric : {"mrr", "ar"})

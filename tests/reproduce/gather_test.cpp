@@ -158,6 +158,17 @@ TEST(GatherLambda, RowsAreTheTrainedLambdasAndTheSweepIsAGrid) {
   const auto cca = test::row_of(alone, {"corrected", "music to emotion", "released: CCA alone"});
   EXPECT_DOUBLE_EQ(test::number_in(alone, cca, "ar"), 2.0);
 
+  // A model of one lambda is a baseline.
+  Study one = s;
+  one.plan.runs.push_back(test::planned("songs.safetensors", "contrastive", 1, {"loss.lambda=0"}));
+  one.values.push_back(s.values[2]);
+  const ExperimentResults more = gather_lambda(one.plan, one.measured());
+  EXPECT_EQ(more.tables.size(), results.tables.size());
+  const ResultTable& beside = test::table_named(more, "lambda_deam_alone");
+  EXPECT_DOUBLE_EQ(
+      test::number_in(beside, test::row_of(beside, {"corrected", "music to emotion", "contrastive"}), "ar"),
+      2.0);
+
   s.values[1]["sweep"]["corrected"]["m2e"]["mrr"][0].erase(0);
   EXPECT_TRUE(test::refuses_input({"one value a threshold"}, [&] { gather_lambda(s.plan, s.measured()); }));
 }
