@@ -30,6 +30,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::string_view kLineOfError = "emer: error: ";
 constexpr std::size_t kNamedFailures = 5;
+// Asks a job to save and end. It may come twice, where SIGTERM kills: a cluster's scheduler signals all processes itself.
+constexpr int kAsk = SIGUSR1;
 
 // A place where one job runs at a time: a GPU, or some of the cores.
 struct Slot {
@@ -79,7 +81,7 @@ void start(Slot& slot, const Job& job, const std::string& program, const sigset_
   const pid_t parent = ::getpid();
   slot.pid = ::fork();
   if (slot.pid == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // who is killed takes its jobs with it; they save
+    ::prctl(PR_SET_PDEATHSIG, kAsk);  // who is killed takes its jobs with it; they save
     if (::getppid() != parent) ::_exit(1);
     ::setpgid(0, 0);  // a terminal's signals come once, from here
     ::sigprocmask(SIG_SETMASK, &mask, nullptr);
@@ -124,7 +126,7 @@ class SignalsAreTaken {
  public:
   SignalsAreTaken() {
     sigemptyset(&heard_);
-    for (const int signal : {SIGINT, SIGTERM, SIGCHLD}) sigaddset(&heard_, signal);
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGCHLD}) sigaddset(&heard_, signal);
     ::sigprocmask(SIG_BLOCK, &heard_, &before_);
     struct sigaction keep {};
     keep.sa_handler = SIG_DFL;
@@ -157,7 +159,7 @@ class Pool {
   ~Pool() {
     for (Slot& slot : slots_) {
       if (slot.pid <= 0) continue;
-      ::kill(slot.pid, SIGTERM);
+      ::kill(slot.pid, kAsk);
       ::waitpid(slot.pid, nullptr, 0);
     }
   }
@@ -167,12 +169,13 @@ class Pool {
   void run() {
     for (;;) {
       for (Slot& slot : slots_) {
-        if (asked_ > 0 || next_ == jobs_.size() || slot.pid > 0) continue;
+        if (asked_ || next_ == jobs_.size() || slot.pid > 0) continue;
         slot.job = next_++;
         start(slot, jobs_[slot.job], program_, signals_.before());
       }
       if (std::none_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.pid > 0; })) break;
-      if (const int signal = signals_.next(); signal == SIGINT || signal == SIGTERM) ask_to_stop();
+      if (const int signal = signals_.next(); signal == SIGINT || signal == SIGTERM || signal == SIGUSR1)
+        ask_to_stop(signal != SIGUSR1);
       for (Slot& slot : slots_) {
         int status = 0;
         if (slot.pid <= 0 || ::waitpid(slot.pid, &status, WNOHANG) != slot.pid) continue;
@@ -184,21 +187,27 @@ class Pool {
   }
 
  private:
-  void ask_to_stop() {
-    ++asked_;
-    if (asked_ == 1) {
+  // `again_means_now`: the second such signal does not wait.
+  void ask_to_stop(bool again_means_now) {
+    if (!asked_) {
       fmt::print("stopping: running jobs save and end\n");
       std::fflush(stdout);
     }
+    const int signal = again_means_now && insisted_ ? SIGKILL : kAsk;
+    asked_ = true;
+    insisted_ = insisted_ || again_means_now;
     for (const Slot& slot : slots_)
-      if (slot.pid > 0) ::kill(slot.pid, asked_ == 1 ? SIGTERM : SIGKILL);
+      if (slot.pid > 0) ::kill(slot.pid, signal);
   }
 
   void ended(const Slot& slot, int status) {
     const Job& job = jobs_[slot.job];
     const bool done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    // Whatever ended it after we had asked: what it has saved is gone on from.
-    if (!done && asked_ > 0) return;
+    // Somebody has asked it before us, and means us all.
+    if (!asked_ && WIFEXITED(status) && WEXITSTATUS(status) == static_cast<int>(ErrorKind::kStopped))
+      ask_to_stop(false);
+    // Whatever ended it after it was asked: what it has saved is gone on from.
+    if (!done && asked_) return;
     ++ended_;
     const double took = std::chrono::duration<double>(Clock::now() - slot.begin).count();
     total_ += took;
@@ -221,7 +230,7 @@ class Pool {
   }
 
   void report() const {
-    if (asked_ > 0)
+    if (asked_)
       fail(ErrorKind::kStopped, "stopped by a signal: {} of {} done; the same command goes on from here",
            done_, jobs_.size());
     if (failures_.empty()) return;
@@ -240,8 +249,8 @@ class Pool {
   const std::string program_;
   std::vector<Slot> slots_;
   std::size_t next_ = 0, ended_ = 0, done_ = 0;
-  double total_ = 0.0;  // seconds of the jobs that ended
-  int asked_ = 0;       // how often a signal asked to stop
+  double total_ = 0.0;                     // seconds of the jobs that ended
+  bool asked_ = false, insisted_ = false;  // to stop, by a signal; by one that kills when it comes again
   std::vector<std::string> failures_;
 };
 

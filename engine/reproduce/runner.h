@@ -28,8 +28,9 @@ struct RunnerOptions {
 };
 
 // All runs of all plans that are not finished, partial ones gone on from; one line for each that ends. A run that fails
-// does not stop the others; then Error(kRunFailed) names the failed ones and their logs (OUT/runs/ID/train.log). SIGTERM
-// and SIGINT are passed on, every run saves, Error(kStopped).
+// does not stop the others; then Error(kRunFailed) names the failed ones and their logs (OUT/runs/ID/train.log). SIGTERM,
+// SIGINT and SIGUSR1, also where they reach a run alone, make every run save: Error(kStopped). A second SIGTERM or SIGINT
+// does not wait for that.
 void train_missing(const std::vector<ExperimentPlan>& plans, const RunnerOptions& options);
 
 // One process of emer: arguments behind the program, file that takes its output (appended to).

@@ -262,6 +262,19 @@ TEST_F(JobPool, SaysWhyJobsFailed) {
       }));
 }
 
+// As a cluster's scheduler does it, which signals every process by itself.
+TEST_F(JobPool, OneThatWasStoppedStopsAll) {
+  const auto stops_others = [&] {
+    run({shell("patient",
+               "trap 'exit 5' USR1; touch " + (folder_ / "ready") + "; while :; do sleep 0.05; done"),
+         shell("stopped", "until test -e " + (folder_ / "ready") + "; do sleep 0.05; done; exit 5"),
+         shell("never", "true")},
+        2);
+  };
+  EXPECT_TRUE(test::refuses(ErrorKind::kStopped, {"0 of 3 done", "the same command goes on"}, stops_others));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "never.log"));
+}
+
 // What an earlier attempt said is not this one's reason.
 TEST_F(JobPool, LogsAreAppendedTo) {
   EXPECT_TRUE(test::refuses(ErrorKind::kRunFailed, {"early"},
@@ -315,11 +328,13 @@ TEST_F(ReproduceCommand, OneAtATimeInAFolder) {
   EXPECT_EQ(test::run_program(command({"--dry-run"})).code, 0);
 }
 
-TEST_F(ReproduceCommand, ASignalStopsItAndItGoesOn) {
+class ReproduceSignals : public ReproduceCommand, public ::testing::WithParamInterface<int> {};
+
+TEST_P(ReproduceSignals, StopItAndItGoesOn) {
   test::write_tiny_plan(folder_.path(), "1000000");
   test::Process stopped(command());
   ASSERT_TRUE(comes_true([&] { return runs_with("metrics.jsonl") == 2; }));
-  stopped.send(SIGTERM);
+  stopped.send(GetParam());
   const test::Finished ended = stopped.wait();
   EXPECT_EQ(ended.code, 5) << ended.err;
   EXPECT_TRUE(test::contains(ended.err, "the same command goes on from here"));
@@ -329,6 +344,7 @@ TEST_F(ReproduceCommand, ASignalStopsItAndItGoesOn) {
   EXPECT_TRUE(test::contains(look.out, "begun, 1000000 epochs, about 4000000 steps"));
   EXPECT_TRUE(test::contains(look.out, "2 trainings, 0 finished"));
 }
+INSTANTIATE_TEST_SUITE_P(All, ReproduceSignals, ::testing::Values(SIGTERM, SIGINT, SIGUSR1));
 
 // Its trainings hear of it, save and end.
 TEST_F(ReproduceCommand, KilledItLeavesNothingRunning) {
