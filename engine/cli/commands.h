@@ -22,6 +22,7 @@ void register_evaluate(CLI::App& app);
 void register_reproduce(CLI::App& app);
 void register_search(CLI::App& app);
 void register_loss(CLI::App& app);
+void register_report(CLI::App& app);
 void register_bench(CLI::App& app);  // defined in bench/, which stands above engine/
 
 }  // namespace emer::cli

@@ -115,6 +115,9 @@ void register_commands(CLI::App& app) {
 #ifdef EMER_COMMAND_SEARCH
   register_search(app);
 #endif
+#ifdef EMER_COMMAND_REPORT
+  register_report(app);
+#endif
 #ifdef EMER_COMMAND_LOSS
   register_loss(app);
 #endif
