@@ -351,10 +351,10 @@ Chart correlation_chart(const std::vector<double>& correlations, double threshol
           "(dashed) and are used for ranking.",
           kept, correlations.size(), threshold),
       {},
-      false};
+      true};
   chart.spec = {
       {"width", "container"},
-      {"height", 240},
+      {"height", 190},
       {"layer",
        {{{"data", {{"values", values}}},
          {"mark", {{"type", "bar"}}},

@@ -50,6 +50,15 @@ double time_spent(const std::vector<MetricsFile::Step>& steps) {
   return sum;
 }
 
+// Four digits that count: "469,500", "0.01234".
+std::string amount_text(double value) {
+  if (!(std::abs(value) >= 1e4 && std::abs(value) < 1e12)) return fmt::format("{:.4g}", value);
+  const double unit = std::pow(10.0, std::floor(std::log10(std::abs(value))) - 3.0);
+  std::string text = fmt::format("{:.0f}", std::round(value / unit) * unit);
+  for (std::size_t at = text.size(); at > 3 + (text[0] == '-' ? 1u : 0u); at -= 3) text.insert(at - 3, ",");
+  return text;
+}
+
 struct EpochLoss {
   double first = std::nan(""), last = std::nan("");
 };
@@ -89,8 +98,8 @@ std::string verdict(const RunData& run, const std::optional<EvaluationFigures>& 
   std::string text;
   const EpochLoss loss = epoch_loss(run.metrics.steps);
   if (std::isfinite(loss.first) && std::isfinite(loss.last))
-    text = fmt::format("In {} steps the mean loss of an epoch went from {:.4g} to {:.4g}. ",
-                       run.metrics.steps.back().step, loss.first, loss.last);
+    text = fmt::format("In {} steps the mean loss of an epoch went from {} to {}. ",
+                       run.metrics.steps.back().step, amount_text(loss.first), amount_text(loss.last));
   else if (!run.metrics.steps.empty())
     text = "The loss is not a number at the beginning or the end of this run. ";
   if (!evaluation) return text + "How well it retrieves has not been evaluated.";
@@ -130,8 +139,8 @@ std::vector<Tile> tiles(const RunData& run, const std::optional<EvaluationFigure
   }
   if (!run.metrics.steps.empty()) {
     const MetricsFile::Step& last = run.metrics.steps.back();
-    out.push_back({"Last loss", fmt::format("{:.5g}", last.loss),
-                   fmt::format("step {}, epoch {}", last.step, last.epoch)});
+    out.push_back(
+        {"Last loss", amount_text(last.loss), fmt::format("step {}, epoch {}", last.step, last.epoch)});
     const double spent = time_spent(run.metrics.steps);
     if (spent > 0.0)
       out.push_back(
@@ -230,6 +239,11 @@ ResultTable song_table(const RunData& run, const RetrievalMap& map) {
     table.rows.push_back({song.id, song.title, song.valence, song.arousal, m2e.rank, e2m.rank,
                           name(m2e.answers.front()), name(e2m.answers.front())});
   }
+  const bool titled =
+      std::any_of(map.songs.begin(), map.songs.end(), [](const MapSong& s) { return !s.title.empty(); });
+  if (titled) return table;
+  table.columns.erase(table.columns.begin() + 1);
+  for (std::vector<Cell>& row : table.rows) row.erase(row.begin() + 1);
   return table;
 }
 
