@@ -157,12 +157,12 @@ class Drawer {
     const double margin = 0.05 * (high_ - low_);
     return ordered_json::array({shortened(low_ - margin), shortened(high_ + margin)});
   }
-  ordered_json name_channel(const char* field, const std::string& key) const {
+  ordered_json name_channel(const char* field, const std::string& key, const Panel& panel) const {
     return {{"field", field},
             {"type", "nominal"},
             {"sort", nullptr},
             {"axis", {{"title", nullptr}, {"labelLimit", 260}, {"labelAngle", 0}}},
-            {"scale", {{"paddingInner", 0.35}}},
+            {"scale", {{"paddingInner", 0.35}, {"domain", discrete_values(key, panel)}}},
             {"title", title(key)}};
   }
   ordered_json color_channel() const {
@@ -170,6 +170,14 @@ class Drawer {
             {"type", "nominal"},
             {"scale", {{"domain", all_values(f_.color)}}},
             {"legend", ordered_json::object()}};
+  }
+  ordered_json offset_channel() const {
+    return {{"field", "color"}, {"type", "nominal"}, {"scale", {{"domain", all_values(f_.color)}}}};
+  }
+  // So many pixels for each name, and where colours stand side by side for each of theirs.
+  std::size_t height(const Panel& panel, bool offset) const {
+    const std::size_t names = discrete_values(f_.y, panel).size();
+    return 12 + names * (offset ? 12 + 12 * all_values(f_.color).size() : 26);
   }
   ordered_json tooltips() const {
     ordered_json out = ordered_json::array();
@@ -210,10 +218,10 @@ class Drawer {
   }
 
   ordered_json interval(const Panel& panel) const {
-    ordered_json shared = {{"y", name_channel("y", f_.y)}};
+    ordered_json shared = {{"y", name_channel("y", f_.y, panel)}};
     if (!f_.color.empty()) {
       shared["color"] = color_channel();
-      if (shares_places(panel)) shared["yOffset"] = {{"field", "color"}, {"type", "nominal"}};
+      if (shares_places(panel)) shared["yOffset"] = offset_channel();
     }
     shared["tooltip"] = tooltips();
     ordered_json bars = {{"mark", {{"type", "rule"}, {"strokeWidth", 2}}}, {"encoding", shared}};
@@ -227,23 +235,24 @@ class Drawer {
     if (!f_.low.empty() && !f_.high.empty()) layers.push_back(std::move(bars));
     layers.push_back(std::move(points));
     ordered_json out = layered(values(panel), std::move(layers));
-    out["height"] = {{"step", shared.contains("yOffset") ? 16 : 26}};
+    out["height"] = height(panel, shared.contains("yOffset"));
     return out;
   }
 
   ordered_json bar(const Panel& panel) const {
     ordered_json out = {
-        {"width", "container"}, {"height", {{"step", 24}}}, {"data", {{"values", values(panel)}}}};
+        {"width", "container"}, {"height", height(panel, false)}, {"data", {{"values", values(panel)}}}};
     out["mark"] = {{"type", "bar"}};
-    out["encoding"] = {
-        {"y", name_channel("y", f_.y)}, {"x", value_channel("x", f_.x, true)}, {"tooltip", tooltips()}};
+    out["encoding"] = {{"y", name_channel("y", f_.y, panel)},
+                       {"x", value_channel("x", f_.x, true)},
+                       {"tooltip", tooltips()}};
     if (high_ > 0.0 && low_ >= 0.0)
       out["encoding"]["x"]["scale"]["domain"] = ordered_json::array({0, shortened(high_ * 1.02)});
     if (!f_.color.empty()) {
       out["encoding"]["color"] = color_channel();
       if (shares_places(panel)) {
-        out["encoding"]["yOffset"] = {{"field", "color"}, {"type", "nominal"}};
-        out["height"] = {{"step", 14}};
+        out["encoding"]["yOffset"] = offset_channel();
+        out["height"] = height(panel, true);
       }
     }
     return out;
@@ -273,10 +282,10 @@ class Drawer {
   ordered_json box(const Panel& panel) const {
     ordered_json out = {{"width", "container"}, {"height", 260}, {"data", {{"values", values(panel)}}}};
     out["mark"] = {{"type", "boxplot"}, {"extent", 1.5}};
-    out["encoding"] = {{"x", name_channel("x", f_.x)}, {"y", value_channel("y", f_.y, false)}};
+    out["encoding"] = {{"x", name_channel("x", f_.x, panel)}, {"y", value_channel("y", f_.y, false)}};
     if (!f_.color.empty()) {
       out["encoding"]["color"] = color_channel();
-      out["encoding"]["xOffset"] = {{"field", "color"}, {"type", "nominal"}};
+      out["encoding"]["xOffset"] = offset_channel();
       out["mark"]["size"] = 14;
     }
     return out;

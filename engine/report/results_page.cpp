@@ -39,7 +39,7 @@ ResultsOrigin origin_of(const ResultsFile& results, const std::string& name) {
   return made == results.made.end() ? results.origin : made->second;
 }
 
-// Where the section says what it was made from anyway, a table's charts stand above it.
+// Charts first: they are looked at, tables are looked up.
 Section experiment_section(const ResultsFile& results, const ExperimentResults& experiment) {
   const Heading heading = heading_of(experiment.name);
   const ResultsOrigin origin = origin_of(results, experiment.name);
@@ -49,16 +49,17 @@ Section experiment_section(const ResultsFile& results, const ExperimentResults& 
                                         Paragraph::Tone::kPlain});
   for (const std::string& remark : experiment.remarks)
     section.blocks.emplace_back(Paragraph{remark, Paragraph::Tone::kRemark});
-  for (const ResultTable& table : experiment.tables) {
-    for (const Figure& figure : experiment.figures) {
-      if (figure.table != table.id) continue;
-      for (Chart& chart : figure_charts(figure, table)) {
-        chart.caption += fmt::format("{}Measured on: {}", chart.caption.empty() ? "" : " ", table.measured);
-        section.blocks.emplace_back(std::move(chart));
-      }
+  for (const Figure& figure : experiment.figures) {
+    const auto table = std::find_if(experiment.tables.begin(), experiment.tables.end(),
+                                    [&](const ResultTable& t) { return t.id == figure.table; });
+    if (table == experiment.tables.end()) continue;
+    for (Chart& chart : figure_charts(figure, *table)) {
+      chart.caption += fmt::format("{}Measured on: {}", chart.caption.empty() ? "" : " ", table->measured);
+      section.blocks.emplace_back(std::move(chart));
     }
-    if (table.listed) section.blocks.emplace_back(table);
   }
+  for (const ResultTable& table : experiment.tables)
+    if (table.listed) section.blocks.emplace_back(table);
   section.blocks.emplace_back(Facts{{{"command", origin.command}}});
   return section;
 }

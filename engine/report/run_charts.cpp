@@ -93,11 +93,11 @@ Chart curve_chart(const RunData& run, const Curve& curve, const std::vector<Poin
   const std::vector<Point> means =
       curve.means ? epoch_means(run.metrics.steps, curve.field) : std::vector<Point>{};
   const bool several = !means.empty() || !validation.empty();
-  const ordered_json y = {
-      {"field", "value"},
-      {"type", "quantitative"},
-      {"axis", axis(curve.what, range.format())},
-      {"scale", range.log() ? ordered_json{{"type", "log"}} : ordered_json{{"zero", false}}}};
+  const ordered_json y = {{"field", "value"},
+                          {"type", "quantitative"},
+                          {"axis", axis(curve.what, range.format())},
+                          {"scale", range.log() ? ordered_json{{"type", "log"}, {"nice", false}}
+                                                : ordered_json{{"zero", false}}}};
   // With means the single steps stand back.
   ordered_json domain = ordered_json::array();
   if (!means.empty()) domain.push_back("mean of the epoch");

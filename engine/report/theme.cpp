@@ -61,16 +61,20 @@ ordered_json theme(const Colours& c, double size) {
 }  // namespace
 
 ordered_json page_theme() {
-  return theme({{"var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)", "var(--c6)", "var(--c7)"},
-                "var(--chart-text)",
-                "var(--chart-faint)",
-                "var(--chart-grid)",
-                "var(--quiet)",
-                "var(--c1)",
-                "var(--mark)",
-                "var(--warn)",
-                "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"},
-               11.5);
+  ordered_json t =
+      theme({{"var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)", "var(--c6)", "var(--c7)"},
+             "var(--chart-text)",
+             "var(--chart-faint)",
+             "var(--chart-grid)",
+             "var(--quiet)",
+             "var(--c1)",
+             "var(--mark)",
+             "var(--warn)",
+             "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"},
+            11.5);
+  t["autosize"] = {{"type", "fit-x"},
+                   {"contains", "padding"}};  // as wide as the page lets it, as high as it needs
+  return t;
 }
 
 ordered_json print_theme() {

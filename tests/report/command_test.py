@@ -64,7 +64,7 @@ class Command(unittest.TestCase):
 
     def test_sources_that_are_none(self):
         for source, code, part in [("/nowhere", 3, "no such run folder"), (FOLDER.path + "/..", 3, "neither a run folder"),
-                                   (__file__, 3, "results")]:
+                                   (__file__, 3, "not JSON")]:
             _, said = support.emer("report", source, code=code)
             self.assertIn(part, said)
         _, said = support.emer("report", support.make_results(FOLDER.path), "--data", "x", code=2)

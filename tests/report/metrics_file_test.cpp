@@ -71,7 +71,9 @@ TEST(Thinned, ExtremesAndEndsOfLongSeriesStay) {
   EXPECT_EQ(out.back().x, 100000.0);
   int peaks = 0;
   for (std::size_t i = 0; i < out.size(); ++i) {
-    if (i > 0) EXPECT_LT(out[i - 1].x, out[i].x);
+    if (i > 0) {
+      EXPECT_LT(out[i - 1].x, out[i].x);
+    }
     EXPECT_EQ(out[i].y, points[static_cast<std::size_t>(out[i].x)].y);
     peaks += out[i].y == 50.0 || out[i].y == -60.0;
   }

@@ -91,10 +91,11 @@ TEST(Page, Cells) {
 void expect_colours(const ordered_json& json, bool variables) {
   if (json.is_string()) {
     const std::string text = json;
-    if (variables)
+    if (variables) {
       EXPECT_NE(text.substr(0, 1), "#") << text;
-    else
+    } else {
       EXPECT_EQ(text.find("var("), std::string::npos) << text;
+    }
     return;
   }
   if (!json.is_structured()) return;

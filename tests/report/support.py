@@ -42,7 +42,7 @@ def make_run(folder):
         file.write("model:\n  music: {kind: mlp, widths: [16, 16]}\n  emotion: {kind: bigru, widths: [16, 16]}\n"
                    "  gru: {hidden: 6}\n  embedding_dim: 6\n  dropout: 0\n")
     choices = ["data.path=" + data, "data.split.validation=0.1", "train.epochs=6", "train.batch_size=20",
-               "train.learning_rate=0.003", "train.metric=loss"]
+               "train.learning_rate=0.003", "train.early_stopping.metric=loss"]
     emer("train", config, "--run", run, *[part for choice in choices for part in ("--set", choice)])
     emer("evaluate", run, "--baselines")
     return run
@@ -84,7 +84,8 @@ def make_results(folder):
         ("cdf", {"x": "value", "color": "part"}),
         ("scatter", {"x": "place", "y": "value", "color": "color", "tooltip": ["name", "part"]})]]
     experiments = [{"name": "defects", "preset": "quick", "remarks": ["A remark. " + HOSTILE], "tables": [table],
-                    "figures": figures}]
+                    "figures": figures, "made": {"created_by": "emer", "date": "2026-11-23T03:10:00Z",
+                                                 "command": "emer reproduce defects"}}]
     data = [{"name": "deam", "label": "24 rows", "path": "deam.safetensors", "checksum": "abc", "as_published": False,
              "generated": True, "variants": {}}]
     results = {"format": "emer-results-1", "created_by": "emer", "date": "2026-11-23T03:10:00Z",
