@@ -150,7 +150,7 @@ class Drawer {
     if (f_.log_x && key == f_.x && low_ > 0.0) scale = {{"type", "log"}};
     return {{"field", field},
             {"type", "quantitative"},
-            {"axis", {{"title", title(key)}, {"format", "~g"}, {"grid", true}}},
+            {"axis", {{"title", title(key)}, {"format", "~r"}, {"grid", true}}},
             {"scale", scale}};
   }
   ordered_json padded_extent() const {
@@ -261,7 +261,7 @@ class Drawer {
   ordered_json line(const Panel& panel) const {
     ordered_json x = {{"field", "x"},
                       {"type", "quantitative"},
-                      {"axis", {{"title", title(f_.x)}, {"format", "~g"}}},
+                      {"axis", {{"title", title(f_.x)}, {"format", "~r"}}},
                       {"scale", {{"zero", false}, {"nice", false}}}};
     if (f_.log_x) x["scale"]["type"] = "log";
     ordered_json shared = {{"x", x}};
@@ -299,7 +299,7 @@ class Drawer {
          {{"field", "x"},
           {"type", "quantitative"},
           {"bin", {{"maxbins", 30}}},
-          {"axis", {{"title", title(f_.x)}, {"format", "~g"}}}}},
+          {"axis", {{"title", title(f_.x)}, {"format", "~r"}}}}},
         {"y", {{"aggregate", "count"}, {"type", "quantitative"}, {"axis", {{"title", "count"}}}}}};
     if (low_ < high_)
       out["encoding"]["x"]["bin"]["extent"] = ordered_json::array({shortened(low_), shortened(high_)});
@@ -334,7 +334,7 @@ class Drawer {
   ordered_json scatter(const Panel& panel) const {
     ordered_json x = {{"field", "x"},
                       {"type", "quantitative"},
-                      {"axis", {{"title", title(f_.x)}, {"format", "~g"}}},
+                      {"axis", {{"title", title(f_.x)}, {"format", "~r"}}},
                       {"scale", {{"zero", false}}}};
     if (f_.log_x) x["scale"]["type"] = "log";
     ordered_json out = {{"width", "container"}, {"height", 260}, {"data", {{"values", values(panel)}}}};

@@ -39,7 +39,7 @@ Extent extent_of(const RetrievalMap& map, bool arousal) {
 ordered_json place(const char* field, const char* title, const Extent& extent) {
   return {{"field", field},
           {"type", "quantitative"},
-          {"axis", {{"title", title}, {"grid", true}, {"format", "~g"}, {"tickCount", 6}}},
+          {"axis", {{"title", title}, {"grid", true}, {"format", "~r"}, {"tickCount", 6}}},
           {"scale", {{"domain", ordered_json::array({extent.low, extent.high})}, {"nice", false}}}};
 }
 

@@ -19,7 +19,7 @@ struct Range {
     high = std::max(high, value);
   }
   bool empty() const { return !(low <= high); }
-  const char* format() const { return high >= 1e4 ? "~s" : high < 1e-2 ? "~e" : "~g"; }
+  const char* format() const { return high >= 1e4 ? "~s" : high < 1e-2 ? "~e" : "~r"; }
   bool log() const { return low > 0.0 && high / low > 5.0; }
 };
 
@@ -179,7 +179,7 @@ Chart validation_chart(const RunData& run, const char* id, const char* title, co
                   {"y",
                    {{"field", "value"},
                     {"type", "quantitative"},
-                    {"axis", axis(what, "~g")},
+                    {"axis", axis(what, "~r")},
                     {"scale", {{"zero", false}}}}},
                   {"color", direction_color()},
                   {"tooltip",
@@ -282,7 +282,7 @@ std::vector<Chart> rank_charts(const EvaluationFigures& evaluation) {
              {"type", "ordinal"},
              {"axis",
               {{"title", "rank, percent of the songs"},
-               {"format", "~g"},
+               {"format", "~r"},
                {"labelAngle", 0},
                {"bandPosition", 0}}},
              {"scale", {{"paddingInner", 0.15}}}}},
@@ -363,7 +363,7 @@ Chart correlation_chart(const std::vector<double>& correlations, double threshol
             {{"field", "direction"},
              {"type", "ordinal"},
              {"axis", {{"title", "direction"}, {"labelAngle", 0}, {"ticks", false}, {"values", labels}}}}},
-           {"y", {{"field", "correlation"}, {"type", "quantitative"}, {"axis", axis("correlation", "~g")}}},
+           {"y", {{"field", "correlation"}, {"type", "quantitative"}, {"axis", axis("correlation", "~r")}}},
            {"color",
             {{"field", "use"},
              {"type", "nominal"},
