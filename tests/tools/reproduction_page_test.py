@@ -41,7 +41,8 @@ class ReproductionPage(unittest.TestCase):
         for path, text in {
                 "docs/reproduction.md": f"# Page\n{page.BEGIN}\nold\n{page.END}\nafter\n", "small/results.json": json.dumps(RESULTS),
                 "small/defects.md": MARKDOWN, "small/defects_deam.csv": CSV, "small/ranks.csv": "rank\r\n",
-                "small/figures/worth.svg": "<svg/>", "small/figures/cdf.svg": "<svg/>"}.items():
+                "small/figures/worth.svg": "<svg/>", "small/figures/worth-m2e.svg": "<svg/>",
+                "small/figures/worth_other.svg": "<svg/>", "small/figures/cdf.svg": "<svg/>"}.items():
             page.write(os.path.join(folder.name, path), text)
 
     def run_tool(self, *words):
@@ -61,9 +62,10 @@ class ReproductionPage(unittest.TestCase):
         self.assertTrue(text.startswith("# Page\n") and text.endswith("\nafter\n") and "old" not in text)
         for part in ("#### small defects\n", "[defects](#small-defects)", "##### What a switch | is worth\n", "| loss.cca, quoted | 0.012 |", "Some CPU, 2 threads, no GPU",
                      "says nothing about music", "Made 2026-01-01", "emer reproduce defects --out=small --set train.epochs=3",
-                     "(results/small/figures/worth.svg)", "*a b*"):
+                     "(results/small/figures/worth.svg)", "(results/small/figures/worth-m2e.svg)", "*a b*"):
             self.assertIn(part, text)
         self.assertNotIn("cdf", text)
+        self.assertNotIn("worth_other", text)
 
     def test_nothing_of_the_machine_is_stored(self):
         self.run_tool(self.out)
