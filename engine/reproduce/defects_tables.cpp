@@ -88,8 +88,8 @@ BySeed read(const Measure& measure, const std::vector<MeasuredRun>& runs, const 
     const std::string label = fmt::format("measures of {}", run.run->id);
     const Json& score =
         value_at(run.values, fmt::format("{}/{}/{}", path, measure.part, measure.family), label);
-    if (!score.is_number() && !score.is_null()) fail_input("{}: {} is not a number", label, path);
-    if (score.is_number()) values[run.run->seed] = {score.get<double>()};
+    if (!score.is_null())
+      values[run.run->seed] = read_scores(Json::array({score}), fmt::format("{}, {}", label, path));
   }
   return values;
 }

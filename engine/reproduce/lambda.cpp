@@ -205,12 +205,16 @@ Swept read_sweep(const ModelRuns& m, const std::string& evaluation, const std::s
     if (!run.values.contains("sweep")) continue;
     const std::string label = fmt::format("measures of {}", run.run->id);
     const Json& sweep = value_at(run.values, "sweep/" + evaluation, label);
-    swept.lambdas = read_numbers(value_at(sweep, "lambdas", label), label);
-    swept.thresholds = read_numbers(value_at(sweep, "thresholds", label), label);
+    const std::vector<double> lambdas = read_scores(value_at(sweep, "lambdas", label), label),
+                              thresholds = read_scores(value_at(sweep, "thresholds", label), label);
+    if (!swept.mrr.empty() && (lambdas != swept.lambdas || thresholds != swept.thresholds))
+      fail_input("{}: swept over other lambdas or thresholds than the runs before it", label);
+    swept.lambdas = lambdas;
+    swept.thresholds = thresholds;
     for (const auto& [key, to] : {std::pair{"mrr", &swept.mrr}, std::pair{"ar", &swept.ar}}) {
       to->emplace_back();
       for (const Json& row : value_at(sweep, direction + "/" + key, label)) {
-        to->back().push_back(read_numbers(row, label));
+        to->back().push_back(read_scores(row, label));
         if (to->back().back().size() != swept.thresholds.size())
           fail_input("{}: a row of the sweep has not one value a threshold", label);
       }

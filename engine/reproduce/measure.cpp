@@ -27,6 +27,8 @@ Json number(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
 }
 
+constexpr double kLargestScore = 1e9;
+
 }  // namespace
 
 std::string run_folder(const std::string& out, const PlannedRun& run) {
@@ -127,6 +129,13 @@ std::vector<double> read_numbers(const Json& values, const std::string& label) {
       fail_input("{}: entry {} is not a number", label, list.size());
     list.push_back(value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>());
   }
+  return list;
+}
+
+std::vector<double> read_scores(const Json& values, const std::string& label) {
+  std::vector<double> list = read_numbers(values, label);
+  for (const double value : list)
+    if (!(std::abs(value) <= kLargestScore)) fail_input("{}: {} is no score", label, value);
   return list;
 }
 

@@ -49,6 +49,8 @@ struct MeasuredRun {
 nlohmann::ordered_json to_measure(const EvaluationResult& result);  // {"m2e": {"ranks"}, "e2m": {"ranks"}}
 nlohmann::ordered_json numbers(std::span<const double> values);
 std::vector<double> read_numbers(const nlohmann::ordered_json& values, const std::string& label);
+// The same; refuses what is not finite, or beyond any score (1e9).
+std::vector<double> read_scores(const nlohmann::ordered_json& values, const std::string& label);
 // The value under keys "a/b/c".
 const nlohmann::ordered_json& value_at(const nlohmann::ordered_json& values, const std::string& path,
                                        const std::string& label);

@@ -82,8 +82,11 @@ Predictor predictor_of(const std::string& title, const std::vector<MeasuredRun>&
     }
   }
   Predictor predictor{title, {}};
-  for (const auto& [target, outcomes] : by_target)
-    predictor.targets[target] = summarise_folds(outcomes, options_of(runs.front().run->config, protocol));
+  for (const auto& [target, outcomes] : by_target) try {
+      predictor.targets[target] = summarise_folds(outcomes, options_of(runs.front().run->config, protocol));
+    } catch (const Error& error) {
+      fail_input("measures of {} and other runs, {}: {}", runs.front().run->id, path, error.what());
+    }
   return predictor;
 }
 
@@ -212,7 +215,7 @@ ResultTable against_raw(const StudyData& data, const std::vector<Predictor>& pre
       for (std::size_t i = 0; i < std::min(ours->second.of_folds.size(), theirs->second.of_folds.size());
            ++i) {
         const double x = ours->second.of_folds[i].r2, y = theirs->second.of_folds[i].r2;
-        if (!std::isfinite(x) || !std::isfinite(y)) continue;
+        if (!std::isfinite(x - y)) continue;
         a.push_back(x);
         b.push_back(y);
       }

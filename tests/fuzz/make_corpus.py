@@ -120,6 +120,36 @@ write("results", "experiment", json.dumps(experiment).encode())
 write("results", "huge_number", json.dumps(results).replace("1.5", "18446744073709551615").encode())
 write("results", "not_utf8", json.dumps(results).replace("on these", "\\ud800").encode())
 write("results", "deep", b'{"format":"emer-results-1","environment":' + b"[" * 500)
+
+# Measures: the first character chooses the experiment (measures_fuzz.cpp).
+def ranks(*values):
+    return {"m2e": {"ranks": list(values)}, "e2m": {"ranks": list(values)}}
+
+
+rows = {"mrr": [[0.1, 0.2], [0.3, 0.4]], "ar": [[1, 2], [3, 4]]}
+sweep = {"lambdas": [0, 1], "thresholds": [0, 0.4], "m2e": rows, "e2m": rows}
+baselines = {"ridge": ranks(1, 2.5, 2.5), "cca": ranks(3, 3, 3), "svr": ranks(1, 1, 1)}
+outcome = {"target": "valence", "method": "svr", "train_songs": 90, "test_songs": 10, "features": 4, "selection": "nested",
+           "points": [{"c": 0.5, "gamma": 0, "epsilon": 0.1, "penalty": 0, "inner_error": 0.1, "rmse": 0.2, "r": 0.5, "r2": 0.25}]}
+sets = {name: [outcome, {**outcome, "target": "arousal"}] for name in ("embedding", "mean_log_variance", "all")}
+score = {"rmse": 0.2, "r": None, "r2": -0.5}
+scores = {"valence": score, "arousal": score}
+measures = {
+    "0": {"evaluations": {"corrected": ranks(1, 2, 3), "released": ranks(2, 2, 2)}, "baselines": baselines},
+    "1": {"evaluations": {k: ranks(1, 2, 3) for k in ("corrected", "corrected_kl", "released", "released_kl")},
+          "sweep": {"corrected": sweep, "released": sweep}, "baselines": baselines},
+    "2": {"protocols": {"textbook": sets, "released": sets}},
+    "3": {"evaluations": {"textbook": ranks(1, 2, 3), "released": ranks(2, 2, 2)},
+          "probes": {"textbook": scores, "released": scores},
+          "turned": {**{f"eval.{k}": ranks(1, 1, 1) for k in ("kl_orientation", "tie_rule", "standardise_terms")},
+                     **{f"probe.{k}": scores for k in ("columns", "log_variance", "selection", "correlation", "scale_inputs",
+                                                       "select_epsilon", "target")}}},
+}
+for choice, values in measures.items():
+    write("measures", f"good_{choice}", (choice + json.dumps(values)).encode())
+write("measures", "no_values", b"0[]")
+write("measures", "rank_of_none", b'0' + json.dumps(measures["0"]).replace("2.5", "null").encode())
+
 FOLD = (
     b'{"target":"valence","method":"svr","train_songs":90,"test_songs":10,"features":4,"selection":"test_folds","points":['
     b'{"c":0.5,"gamma":0,"epsilon":0.1,"penalty":0,"inner_error":null,"rmse":0.2,"r":0.5,"r2":-3},'
