@@ -36,6 +36,7 @@ ordered_json theme(const Colours& c, double size) {
   t["range"]["category"] = c.category;
   t["range"]["ordinal"] = {c.category[0], c.quiet, c.category[1]};  // what counts, the rest, what stands out
   t["mark"] = {{"color", c.accent}};
+  t["rule"] = {{"color", c.accent}};  // Vega-Lite's own is black, which the dark page swallows
   t["text"] = {{"color", c.text}, {"fontSize", size}};
   t["line"] = {{"strokeWidth", 2}, {"strokeJoin", "round"}};
   t["bar"] = {{"cornerRadiusEnd", 2}};
