@@ -20,11 +20,10 @@
 #include "engine/reproduce/runner.h"
 #include "engine/reproduce/sources.h"
 #include "engine/run_lock.h"
+#include "engine/text.h"
 
 namespace emer::cli {
 namespace {
-
-const std::vector<std::string> kExperiments = {"retrieval", "lambda", "regression", "analysis", "defects"};
 
 struct Options {
   std::string experiment;
@@ -133,7 +132,7 @@ void run_reproduce(Options options) {
   if (options.quick) options.preset = "quick";
   if (!options.measure.empty()) return measure_one(options);
   const std::vector<std::string> experiments =
-      options.experiment == "all" ? kExperiments : std::vector<std::string>{options.experiment};
+      options.experiment == "all" ? experiment_names() : std::vector<std::string>{options.experiment};
   std::unique_ptr<RunLock> lock;
   if (!options.dry_run)
     lock = lock_folder(options.out);  // a look at the plan may be had while it is carried out
@@ -165,11 +164,11 @@ void run_reproduce(Options options) {
 void register_reproduce(CLI::App& app) {
   CLI::App* command = app.add_subcommand("reproduce", "the paper's experiments, from data to tables");
   auto options = std::make_shared<Options>();
-  std::vector<std::string> names = kExperiments;
+  std::vector<std::string> names = experiment_names();
   names.push_back("all");
   command
       ->add_option("EXPERIMENT", options->experiment,
-                   "retrieval, lambda, regression, analysis, defects or all")
+                   fmt::format("{} or all", joined(experiment_names(), ", ")))
       ->required()
       ->check(CLI::IsMember(names));
   command->add_option("--data", options->data, "prepared data sets (NAME.safetensors) or folders of raw ones")

@@ -31,11 +31,9 @@ Ways ways_of(const Config& config, Side side) {
 class Analyst {
  public:
   explicit Analyst(const RunOutputs& outputs)
-      : outputs_(outputs), data_(load_dataset(outputs.session.config.data.path)) {
+      : scores_(outputs), data_(load_dataset(outputs.session.config.data.path)) {
     const PreparedData& prepared = outputs.session.data;
-    std::vector<std::int64_t> ids;
-    for (const std::int64_t row : prepared.test) ids.push_back(prepared.dataset.song_id[row]);
-    rows_ = rows_of(data_, ids, "test");
+    rows_ = rows_as_prepared(outputs, prepared.test, data_);
     if (!prepared.standardisation.music.mean.empty()) {
       standardised_ = data_;
       apply_music(*standardised_, prepared.standardisation.music, outputs.session.config.data.clip);
@@ -47,10 +45,7 @@ class Analyst {
   int songs() const { return static_cast<int>(rows_.size()); }
 
   TotalsFunction scores(Direction direction, const EvalOptions& options) {
-    const bool m2e = direction == Direction::kMusicToEmotion;
-    const HeadMatrix &music = outputs_.test_music, &emotion = outputs_.test_emotion;
-    const auto scorer = std::make_shared<PairScorer>(m2e ? music : emotion, m2e ? emotion : music, direction,
-                                                     lines(options), options);
+    const auto scorer = std::shared_ptr<const PairScorer>(new PairScorer(scores_.scorer(options, direction)));
     return [scorer](int begin, int end, std::span<double> totals) { scorer->totals(begin, end, totals); };
   }
 
@@ -67,23 +62,10 @@ class Analyst {
   }
 
  private:
-  // Both sides have the ridge of the configuration.
-  const CcaLines* lines(const EvalOptions& options) {
-    if (!(options.lambda > 0.0)) return nullptr;
-    if (!lines_) {
-      Context cpu;
-      const HeadMatrix &music = outputs_.train_music, &emotion = outputs_.train_emotion;
-      lines_ = fit_cca_lines(cpu, music.embedding.data(), emotion.embedding.data(), music.n, music.d,
-                             options.ridge);
-    }
-    return &*lines_;
-  }
-
-  const RunOutputs& outputs_;
+  RunScores scores_;
   Dataset data_;
   std::optional<Dataset> standardised_;
   std::vector<std::int64_t> rows_;
-  std::optional<CcaLines> lines_;
 };
 
 Json to_measure(const DirectionAnalysis& analysis) {

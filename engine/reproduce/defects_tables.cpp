@@ -194,10 +194,7 @@ std::string judge_title(Side judge) {
 }
 
 std::string id_of(const Judged& j) {
-  std::string model = j.model;
-  std::replace_if(
-      model.begin(), model.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
-  return fmt::format("defects_{}_{}_by_{}", j.data.name, model, name_of(j.judge));
+  return as_id(fmt::format("defects_{}_{}_by_{}", j.data.name, j.model, name_of(j.judge)));
 }
 
 Cell text_cell(std::string text) {
@@ -259,6 +256,7 @@ ResultTable family_table(const Judged& j, const std::vector<SwitchRow>& rows, co
                     .rows = {},
                     .listed = false};
   add_difference_columns(table.columns, family, "change of " + title, "", -1);
+  add_test_columns(table.columns, family);
   for (std::size_t i = 0; i < kMeasures.size(); ++i) {
     if (kMeasures[i].family != family) continue;
     for (const SwitchRow& row : rows) {
@@ -272,6 +270,7 @@ ResultTable family_table(const Judged& j, const std::vector<SwitchRow>& rows, co
                                  cell(effect.base),
                                  cell(effect.value)};
       add_cells(cells, effect.comparison, effect.adjusted_p);
+      add_test_cells(cells, effect.comparison);
       table.rows.push_back(std::move(cells));
     }
   }

@@ -20,6 +20,7 @@ ExperimentResults gather_retrieval(const ExperimentPlan& plan, MeasuredRuns runs
 nlohmann::ordered_json measure_analysis(const ExperimentPlan& plan, const PlannedRun& run,
                                         const std::string& out, int threads);
 ExperimentResults gather_analysis(const ExperimentPlan& plan, MeasuredRuns runs);
+
 nlohmann::ordered_json measure_lambda(const ExperimentPlan& plan, const PlannedRun& run,
                                       const std::string& out, int threads);
 ExperimentResults gather_lambda(const ExperimentPlan& plan, MeasuredRuns runs);

@@ -21,9 +21,9 @@ struct Experiment {
 
 constexpr std::array kExperiments = {
     Experiment{"retrieval", 1, measure_retrieval, gather_retrieval},
-    Experiment{"analysis", 2, measure_analysis, gather_analysis},
     Experiment{"lambda", 1, measure_lambda, gather_lambda},
     Experiment{"regression", 1, measure_regression, gather_regression},
+    Experiment{"analysis", 2, measure_analysis, gather_analysis},
     Experiment{"defects", 1, measure_defects, gather_defects},
 };
 
@@ -41,6 +41,12 @@ nlohmann::ordered_json wanted(const Experiment& experiment, const ExperimentPlan
 }
 
 }  // namespace
+
+std::vector<std::string> experiment_names() {
+  std::vector<std::string> names;
+  for (const Experiment& experiment : kExperiments) names.emplace_back(experiment.name);
+  return names;
+}
 
 bool is_measured(const ExperimentPlan& plan, const PlannedRun& run, const std::string& out) {
   const nlohmann::ordered_json print = wanted(experiment_of(plan), plan, run, out);

@@ -6,11 +6,15 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "engine/reproduce/plan.h"
 #include "engine/reproduce/tables.h"
 
 namespace emer {
+
+// In the order in which `all` makes them.
+std::vector<std::string> experiment_names();
 
 // Opens the last checkpoint of OUT/runs/ID (the published protocol validates nothing, so there is no best one) and
 // writes the run's measures; nothing is done where they are there and were made from the same. `run` is one of the

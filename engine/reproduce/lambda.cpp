@@ -92,13 +92,6 @@ struct ModelRuns {
   }
 };
 
-// Ids of tables take letters, digits and _.
-std::string as_id(std::string text) {
-  for (char& c : text)
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
-  return text;
-}
-
 std::set<double> trained_lambdas(const ModelRuns& m) {
   std::set<double> lambdas;
   for (const MeasuredRun& run : m.runs) lambdas.insert(run.run->config.loss.lambda);

@@ -19,8 +19,8 @@ struct StudyData {
   std::string path;      // prepared file
   std::string label;     // "DEAM, 1,802 songs, 204 openSMILE features a song, averaged ratings": for tables
   std::string checksum;  // of the prepared file's bytes
-  bool as_published =
-      false;  // the paper's own features and ratings: only then are its retrieval figures set beside ours
+  // The paper's own features and ratings: only then are its figures of retrieval set beside ours.
+  bool as_published = false;
   bool generated = false;                       // features made by a generator: says nothing about music
   std::map<std::string, std::string> variants;  // "deam_short_valence=released" -> another prepared file
 };
@@ -29,12 +29,12 @@ struct StudyData {
 struct PlannedRun {
   std::string id;    // folder under OUT/runs: letters, digits, - _ . only; the same for the same training
   std::string data;  // StudyData::name
-  std::string
-      variant;  // what varies, in words, the same over seeds and folds: "released", "released, model.dropout"
+  // What varies, in words, the same over seeds and folds: "released", "released, model.dropout".
+  std::string variant;
   std::int64_t seed = 0;  // data.split.seed and train.seed
   int fold = -1;          // of a ten-fold study; -1 = an 80/20 split
-  Config
-      config;  // fully resolved; data.path: the prepared file that this run takes, one of data's variants or not
+  // Fully resolved; data.path: the prepared file that this run takes, one of data's variants or not.
+  Config config;
   std::string data_checksum;  // of that file
 };
 
@@ -53,9 +53,9 @@ struct ExperimentPlan {
   StudySettings settings;
 };
 
-// Reads FOLDER/models.yaml, FOLDER/<experiment>.yaml and the configurations that they name. `overrides` are --set texts for every run. Throws
-// Error(kUsage) with file, line and column for unknown keys and values, for a preset or data set that is not there;
-// Error(kInput) for files that cannot be read.
+// Reads FOLDER/models.yaml, FOLDER/<experiment>.yaml and the configurations that they name. `overrides` are --set texts
+// for every run. Throws Error(kUsage) with file, line and column for unknown keys and values, for a preset or data set
+// that is not there; Error(kInput) for files that cannot be read.
 ExperimentPlan load_plan(const std::string& folder, const std::string& experiment, const std::string& preset,
                          const std::vector<StudyData>& data, const std::vector<std::string>& overrides);
 

@@ -1,21 +1,17 @@
 #include "engine/reproduce/result_rows.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <limits>
 
 #include "core/check.h"
+#include "engine/text.h"
 
 namespace emer {
 namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-
-std::string joined(const std::vector<std::string>& words, const char* between) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : between) + word;
-  return text;
-}
 
 std::string view_size(const ViewConfig& view, int gru_hidden) {
   std::vector<std::string> each;
@@ -97,6 +93,12 @@ void add_ranks(RanksBySeed& to, const MeasuredRun& run, const std::string& path)
   to[run.run->seed] = std::move(ranks);
 }
 
+std::string as_id(std::string text) {
+  for (char& c : text)
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+  return text;
+}
+
 Cell cell(double value) {
   if (!std::isfinite(value)) return std::monostate{};
   return value;
@@ -126,6 +128,15 @@ void add_difference_columns(std::vector<Column>& columns, const std::string& key
 void add_cells(std::vector<Cell>& row, const PairedComparison& c, double adjusted_p) {
   for (const double value : {c.difference, c.interval[0], c.interval[1], c.p_sign_flip, adjusted_p})
     row.push_back(cell(value));
+}
+
+void add_test_columns(std::vector<Column>& columns, const std::string& key) {
+  columns.push_back({key + "_p_t", "p, t test", "", 3});
+  columns.push_back({key + "_p_wilcoxon", "p, signed ranks", "", 3});
+}
+
+void add_test_cells(std::vector<Cell>& row, const PairedComparison& c) {
+  for (const double value : {c.p_t, c.p_wilcoxon}) row.push_back(cell(value));
 }
 
 std::string model_of(const PlannedRun& run) {
@@ -176,7 +187,8 @@ void add_data_remarks(ExperimentResults& results, const StudyData& data) {
         fmt::format("{}: the features are generated; its tables say nothing about music.", data.name));
   if (!data.as_published)
     results.remarks.push_back(fmt::format(
-        "{}: not the paper's own features and ratings, so its figures are not set beside ours.", data.name));
+        "{}: not the paper's own features and ratings, so nothing here compares with its figures.",
+        data.name));
 }
 
 }  // namespace emer

@@ -41,6 +41,9 @@ double mean_median_rank(const RanksBySeed& ranks);
 // not at least 1.
 void add_ranks(RanksBySeed& to, const MeasuredRun& run, const std::string& path);
 
+// Ids of tables take letters, digits and _: anything else becomes _.
+std::string as_id(std::string text);
+
 Cell cell(double value);  // nothing where it is not finite
 // mean, sd, low, high.
 void add_columns(std::vector<Column>& columns, const std::string& key, const std::string& title,
@@ -50,6 +53,9 @@ void add_cells(std::vector<Cell>& row, const Summary& summary);
 void add_difference_columns(std::vector<Column>& columns, const std::string& key, const std::string& title,
                             const std::string& unit, int digits);
 void add_cells(std::vector<Cell>& row, const PairedComparison& comparison, double adjusted_p);
+// p of the t test and of the signed ranks, for tables that are not listed.
+void add_test_columns(std::vector<Column>& columns, const std::string& key);
+void add_test_cells(std::vector<Cell>& row, const PairedComparison& comparison);
 
 // "released" of "released, loss.lambda=0.3", and the rest.
 std::string model_of(const PlannedRun& run);

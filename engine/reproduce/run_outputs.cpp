@@ -44,6 +44,14 @@ RunOutputs open_run(const PlannedRun& run, const std::string& out, int threads) 
   return o;
 }
 
+std::vector<std::int64_t> rows_as_prepared(const RunOutputs& outputs, const std::vector<std::int64_t>& rows,
+                                           const Dataset& songs) {
+  std::vector<std::int64_t> ids;
+  for (const std::int64_t row : rows)
+    ids.push_back(outputs.session.data.dataset.song_id[static_cast<std::size_t>(row)]);
+  return rows_of(songs, ids, "split");
+}
+
 const CcaLines* RunScores::lines(const EvalOptions& options) {
   if (!(options.lambda > 0.0)) return nullptr;
   const auto found = lines_.find(options.ridge);
@@ -56,17 +64,21 @@ const CcaLines* RunScores::lines(const EvalOptions& options) {
               .first->second;
 }
 
-std::vector<double> RunScores::totals(const EvalOptions& options, Direction direction) {
+PairScorer RunScores::scorer(const EvalOptions& options, Direction direction) {
   const bool m2e = direction == Direction::kMusicToEmotion;
   const HeadMatrix &music = outputs_.test_music, &emotion = outputs_.test_emotion;
-  const PairScorer scorer(m2e ? music : emotion, m2e ? emotion : music, direction, lines(options), options);
-  const auto n = static_cast<std::size_t>(music.n);
+  return {m2e ? music : emotion, m2e ? emotion : music, direction, lines(options), options};
+}
+
+std::vector<double> RunScores::totals(const EvalOptions& options, Direction direction) {
+  const PairScorer pairs = scorer(options, direction);
+  const auto n = static_cast<std::size_t>(outputs_.test_music.n);
   std::vector<double> all(n * n);
   constexpr std::int64_t kStrip = 32;
-  parallel_for(music.n, kStrip, [&](std::int64_t begin, std::int64_t end) {
-    scorer.totals(static_cast<int>(begin), static_cast<int>(end),
-                  std::span(all).subspan(static_cast<std::size_t>(begin) * n,
-                                         static_cast<std::size_t>(end - begin) * n));
+  parallel_for(outputs_.test_music.n, kStrip, [&](std::int64_t begin, std::int64_t end) {
+    pairs.totals(static_cast<int>(begin), static_cast<int>(end),
+                 std::span(all).subspan(static_cast<std::size_t>(begin) * n,
+                                        static_cast<std::size_t>(end - begin) * n));
   });
   return all;
 }

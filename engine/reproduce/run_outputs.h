@@ -2,6 +2,7 @@
 // ways to score them.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "engine/encode.h"
 #include "engine/evaluation.h"
 #include "engine/reproduce/plan.h"
+#include "engine/scoring.h"
 #include "engine/session.h"
 
 namespace emer {
@@ -23,10 +25,18 @@ struct RunOutputs {
 // The last checkpoint of OUT/runs/ID. Throws as open_session().
 RunOutputs open_run(const PlannedRun& run, const std::string& out, int threads);
 
+// Rows in `songs`, the same data set as it was prepared, of these rows of the run's. Throws Error(kInput) for a song that it
+// does not have.
+std::vector<std::int64_t> rows_as_prepared(const RunOutputs& outputs, const std::vector<std::int64_t>& rows,
+                                           const Dataset& songs);
+
 // The test songs ranked against each other. The CCA is fitted once for each ridge.
 class RunScores {
  public:
   explicit RunScores(const RunOutputs& outputs) : outputs_(outputs) {}
+
+  // Lives no longer than this.
+  PairScorer scorer(const EvalOptions& options, Direction direction);
 
   // As evaluate_retrieval() of engine/evaluation.h, without bootstrap intervals.
   EvaluationResult evaluate(const EvalOptions& options);

@@ -5,16 +5,6 @@
 #include "engine/reproduce/measure.h"
 
 namespace emer {
-namespace {
-
-std::vector<std::int64_t> rows_by_id(const Dataset& from, const std::vector<std::int64_t>& rows,
-                                     const Dataset& songs) {
-  std::vector<std::int64_t> ids;
-  for (const std::int64_t row : rows) ids.push_back(from.song_id[static_cast<std::size_t>(row)]);
-  return rows_of(songs, ids, "split");
-}
-
-}  // namespace
 
 SvrGrid grid_of(const StudySettings& settings) {
   return {.c = settings.svr_c, .gamma = settings.svr_gamma, .epsilon = settings.svr_epsilon};
@@ -25,9 +15,8 @@ ProbedRun::ProbedRun(const RunOutputs& outputs, const PlannedRun& run, const Stu
       seed_(run.config.data.split.seed),
       grid_(grid_of(settings)),
       songs_(load_dataset(run.config.data.path)) {
-  const PreparedData& data = outputs.session.data;
-  train_ = rows_by_id(data.dataset, data.train, songs_);
-  test_ = rows_by_id(data.dataset, data.test, songs_);
+  train_ = rows_as_prepared(outputs, outputs.session.data.train, songs_);
+  test_ = rows_as_prepared(outputs, outputs.session.data.test, songs_);
 }
 
 FoldData ProbedRun::fold(FeatureRows train, FeatureRows test, const ProbeOptions& options) const {

@@ -1,34 +1,19 @@
 #include "engine/reproduce/study_baselines.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/check.h"
 #include "core/parallel.h"
 #include "engine/baselines.h"
 #include "engine/reproduce/measure.h"
 #include "engine/reproduce/run_outputs.h"
+#include "engine/studies/regression_parts.h"
 #include "engine/studies/svr.h"
 
 namespace emer {
 namespace {
 
 constexpr int kCurvePoints = 15;  // of a curve that support vector regression predicts, each of two ratings
-
-// Columns of both to mean 0 and deviation 1 over the training rows; constant ones to 0.
-void standardise(FeatureRows& train, FeatureRows& test) {
-  const auto width = static_cast<std::size_t>(train.width);
-  for (std::size_t k = 0; k < width; ++k) {
-    double mean = 0.0, square = 0.0;
-    for (std::size_t i = k; i < train.values.size(); i += width) mean += train.values[i] / train.rows;
-    for (std::size_t i = k; i < train.values.size(); i += width)
-      square += (train.values[i] - mean) * (train.values[i] - mean) / train.rows;
-    const double deviation = std::sqrt(square) <= 1e-12 * std::abs(mean) ? 1.0 : std::sqrt(square);
-    for (std::vector<double>* values : {&train.values, &test.values})
-      for (std::size_t i = k; i < values->size(); i += width)
-        (*values)[i] = ((*values)[i] - mean) / deviation;
-  }
-}
 
 // Means of runs of steps: at most kCurvePoints a curve.
 FeatureRows shorter_curves(const FlatViews& views) {
@@ -63,10 +48,11 @@ DirectionResult ranked(const FeatureRows& queries, const FeatureRows& candidates
 // One machine a point of the curve, everything standardised, libsvm's usual C = 1 and epsilon = .1; songs and curves are
 // compared by the squared distance between predicted and true curve.
 BaselineResult svr_baseline(const FlatViews& train, const FlatViews& test, const EvalOptions& eval) {
-  FeatureRows x{train.n, train.music_width, train.music}, x_test{test.n, test.music_width, test.music};
-  FeatureRows y = shorter_curves(train), y_test = shorter_curves(test);
-  standardise(x, x_test);
-  standardise(y, y_test);
+  regression::Part music{
+      {train.n, train.music_width, train.music}, {test.n, test.music_width, test.music}, {}, {}};
+  regression::Part curves{shorter_curves(train), shorter_curves(test), {}, {}};
+  for (regression::Part* part : {&music, &curves}) regression::standardise(*part);
+  const FeatureRows &x = music.train, &x_test = music.test, &y = curves.train, &y_test = curves.test;
   const double gamma = scale_gamma(x);
   const SvrKernel kernel(squared_distances(x), x.rows, gamma);
   const std::vector<double> between = rbf(squared_distances(x_test, x), gamma);

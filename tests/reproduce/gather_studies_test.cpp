@@ -86,9 +86,11 @@ TEST(GatherDefects, ChangesArePairedOverSeeds) {
                       "ar_change"),
       -0.5);
   const ResultTable& r2 = test::table_named(results, "defects_deam_released_by_textbook_r2");
-  EXPECT_DOUBLE_EQ(test::number_in(r2, test::row_of(r2, {"training", "model.dropout", "0 -> 0.5", "valence"}),
-                                   "r2_change"),
-                   0.375);
+  const auto r2_row = test::row_of(r2, {"training", "model.dropout", "0 -> 0.5", "valence"});
+  EXPECT_DOUBLE_EQ(test::number_in(r2, r2_row, "r2_change"), 0.375);
+  // Differences .5 and .25: t = 3 with one degree of freedom; both ranks of two on one side.
+  EXPECT_NEAR(test::number_in(r2, r2_row, "r2_p_t"), 1 - 2 * std::atan(3.0) / std::acos(-1.0), 1e-12);
+  EXPECT_DOUBLE_EQ(test::number_in(r2, r2_row, "r2_p_wilcoxon"), 0.5);
 }
 
 TEST(GatherDefects, SwitchesOfTheEvaluationBelongToTheirOwnJudge) {
