@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -26,17 +27,45 @@ struct FileTree::Impl {
 
 namespace {
 
+bool is_within(const fs::path& path, const fs::path& folder) {
+  const fs::path relative = path.lexically_relative(folder);
+  return !relative.empty() && *relative.begin() != "..";
+}
+
 std::vector<std::string> list_folder(const std::string& folder) {
   constexpr int kDeepest = 8;
-  std::vector<std::string> files;
+  using Place = std::pair<fs::path, int>;  // of a folder, and its depth
   std::error_code error;
-  fs::recursive_directory_iterator entry(folder, fs::directory_options::skip_permission_denied, error);
-  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (entry.depth() >= kDeepest) entry.disable_recursion_pending();
-    std::error_code ignored;
-    // A link to nothing is listed, to fail with its reason where it is read, not to be missed silently.
-    if (entry->is_regular_file(ignored) || (entry->is_symlink(ignored) && !entry->exists(ignored)))
-      files.push_back(entry->path().lexically_relative(folder).generic_string());
+  const fs::path root = fs::canonical(folder, error);
+  std::vector<std::string> files;
+  std::vector<Place> folders = {{folder, 0}};
+  std::set<Place> links;
+  std::set<fs::path> entered;
+  // Links come last, by name: what really lies here keeps its own name, and a circle ends.
+  while (!folders.empty() || !links.empty()) {
+    const bool linked = folders.empty();
+    const auto [path, depth] = linked ? *links.begin() : folders.back();
+    if (linked)
+      links.erase(links.begin());
+    else
+      folders.pop_back();
+    const fs::path real = fs::canonical(path, error);
+    if (error || (linked && is_within(root, real)) || !entered.insert(real).second) continue;
+    fs::directory_iterator entry(path, fs::directory_options::skip_permission_denied, error);
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+      std::error_code ignored;
+      const bool is_link = entry->is_symlink(ignored);
+      if (entry->is_directory(ignored)) {
+        if (depth == kDeepest) continue;
+        if (is_link)
+          links.insert({entry->path(), depth + 1});
+        else
+          folders.emplace_back(entry->path(), depth + 1);
+      } else if (entry->is_regular_file(ignored) || (is_link && !entry->exists(ignored))) {
+        // A link to nothing is listed, to fail with its reason where it is read, not to be missed silently.
+        files.push_back(entry->path().lexically_relative(folder).generic_string());
+      }
+    }
   }
   std::sort(files.begin(), files.end());
   return files;

@@ -15,9 +15,9 @@ class FileTree {
   enum class Kind { kFolder, kArchive, kFile };
 
   // Which one is told by what lies at `path`. Of a folder the regular files down to eight levels (mirrors add one or
-  // two; a whole disk is not searched); symbolic links to folders are not followed, those to nothing fail when read. A
-  // pipe is a single file, of which nothing is read here. Throws Error(kInput) where nothing
-  // is there, and for archives as data/zip_archive.h says.
+  // two; a whole disk is not searched). Symbolic links to folders are followed, but each folder is listed once and none
+  // above `path`; links to nothing fail when read. A pipe is a single file, of which nothing is read here. Throws
+  // Error(kInput) where nothing is there, and for archives as data/zip_archive.h says.
   static FileTree open(const std::string& path);
   static FileTree parse_archive(std::string bytes, const std::string& label);
 

@@ -77,6 +77,26 @@ TEST(FileTreeOfAFolder, ALinkToNothingFailsWhenRead) {
   EXPECT_TRUE(refuses_input({"cannot read", "2.wav"}, [&] { tree.read("2.wav"); }));
 }
 
+TEST(FileTreeOfAFolder, FollowsLinksToFoldersOnce) {
+  const TemporaryFolder folder;
+  folder.write("elsewhere/deam/1.csv", "1");
+  folder.write("elsewhere/deam/deeper/2.csv", "2");
+  folder.write("t/own/3.csv", "3");
+  folder.write("beside.csv", "not below t");
+  const std::string root = folder / "t";
+  std::filesystem::create_directory_symlink("../elsewhere/deam", root + "/link");
+  std::filesystem::create_directory_symlink("../elsewhere/deam", root + "/link_again");
+  std::filesystem::create_directory_symlink("own", root + "/an_own");
+  std::filesystem::create_directory_symlink("..", root + "/above");
+  std::filesystem::create_directory_symlink("../t", root + "/circle");
+  std::filesystem::create_directory_symlink(".", folder / "elsewhere/deam/loop");
+  const FileTree tree = FileTree::open(root);
+  EXPECT_EQ(tree.files(), (Names{"link/1.csv", "link/deeper/2.csv", "own/3.csv"}));
+  EXPECT_EQ(tree.read("link/deeper/2.csv"), "2");
+  std::filesystem::create_directory_symlink("t", folder / "to_t");
+  EXPECT_EQ(FileTree::open(folder / "to_t").files(), tree.files());
+}
+
 // Pieces of every length around the block of 64 bytes.
 TEST(Sha256Pieces, GiveWhatTheWholeGives) {
   std::string whole;
