@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -33,7 +36,8 @@ class WorkFolder {
            std::filesystem::temp_directory_path().string(), std::strerror(errno));
     path_ = pattern;
   }
-  ~WorkFolder() {
+  ~WorkFolder() { remove(); }
+  void remove() const {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
@@ -50,6 +54,40 @@ std::string python() {
   return given != nullptr && *given != '\0' ? given : "python3";
 }
 
+volatile sig_atomic_t heard = 0;  // the signal
+std::atomic<pid_t> working = 0;
+
+extern "C" void end_work(int signal) {
+  heard = signal;
+  if (const pid_t pid = working; pid > 0) ::kill(pid, SIGKILL);
+}
+
+// While Python works, a signal that ends this program ends Python first, so that its folder can be taken away. Whoever
+// ignores SIGCHLD is told of no child's end.
+class SignalsEndWork {
+ public:
+  SignalsEndWork() {
+    for (std::size_t i = 0; i < kSignals.size(); ++i) {
+      ::sigaction(kSignals[i], nullptr, &before_[i]);
+      struct sigaction now {};
+      now.sa_handler = kSignals[i] == SIGCHLD             ? SIG_DFL
+                       : before_[i].sa_handler == SIG_IGN ? SIG_IGN
+                                                          : end_work;
+      ::sigaction(kSignals[i], &now, nullptr);
+    }
+  }
+  ~SignalsEndWork() {
+    working = 0;
+    for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &before_[i], nullptr);
+  }
+  SignalsEndWork(const SignalsEndWork&) = delete;
+  SignalsEndWork& operator=(const SignalsEndWork&) = delete;
+
+ private:
+  static constexpr std::array<int, 4> kSignals{SIGINT, SIGTERM, SIGHUP, SIGCHLD};
+  std::array<struct sigaction, 4> before_{};
+};
+
 struct Spawned {
   bool found = true;
   int code = -1;
@@ -65,9 +103,12 @@ Spawned run(const std::vector<std::string>& arguments, const std::string& log) {
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   pid_t pid = 0;
+  const SignalsEndWork signals;
   const int error = posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return {false, -1};
+  working = pid;
+  if (heard != 0) ::kill(pid, SIGKILL);
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
@@ -90,6 +131,10 @@ std::vector<std::string> render(const WorkFolder& folder, const ordered_json& jo
                         job.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
   const std::string log = folder / "log";
   const Spawned result = run({python(), "-B", folder / "render.py", folder / "job.json"}, log);
+  if (heard != 0) {
+    folder.remove();
+    ::raise(heard);
+  }
   if (!result.found)
     fail_usage(
         "report: no Python at '{}'; install python3 and, with its pip, vl-convert-python, or name one that "
@@ -103,7 +148,8 @@ std::vector<std::string> render(const WorkFolder& folder, const ordered_json& jo
         "vl-convert-python', or name a Python that has it in EMER_PYTHON",
         python(), said.empty() ? "" : said.back(), python());
   if (result.code == kBadChart)
-    fail(ErrorKind::kRunFailed, "report: Vega-Lite refuses a chart: {}", said.back());
+    fail(ErrorKind::kRunFailed, "report: Vega-Lite refuses a chart: {}",
+         said.empty() ? "it said nothing" : said.back());
   if (result.code != 0)
     fail(ErrorKind::kRunFailed, "report: {} ended with code {} while drawing: {}", python(), result.code,
          said.empty() ? "it said nothing" : said.back());

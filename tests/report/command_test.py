@@ -1,7 +1,10 @@
 """emer report as a command: what it writes, and what it says where something is missing."""
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 import unittest
 
 import support
@@ -61,6 +64,28 @@ class Command(unittest.TestCase):
     def test_a_package_that_cannot_stand_in_a_page(self):
         _, said = page_by_stub("'</script>'", support.make_results(FOLDER.path), code=1)
         self.assertIn("cannot stand inside a page", said)
+
+    def test_a_signal_ends_python_and_leaves_no_files(self):
+        site, temporary = os.path.join(FOLDER.path, "slow"), os.path.join(FOLDER.path, "temporary")
+        for folder in (site, temporary):
+            os.makedirs(folder)
+        marker = os.path.join(FOLDER.path, "marker")
+        with open(os.path.join(site, "vl_convert.py"), "w", encoding="utf-8") as file:
+            file.write(f"import os, time\nopen({marker!r} + '_', 'w').write(str(os.getpid()))\n"
+                       f"os.rename({marker!r} + '_', {marker!r})\ntime.sleep(300)\n")
+        variables = {**os.environ, "EMER_THREADS": "1", "EMER_PYTHON": sys.executable, "PYTHONPATH": site,
+                     "TMPDIR": temporary}
+        with subprocess.Popen([support.PROGRAM, "report", support.make_results(FOLDER.path)], env=variables) as process:
+            for _ in range(1200):
+                if os.path.exists(marker):
+                    break
+                time.sleep(0.05)
+            self.assertEqual(len(os.listdir(temporary)), 1)
+            process.terminate()
+            self.assertEqual(process.wait(60), -signal.SIGTERM)
+        self.assertEqual(os.listdir(temporary), [])
+        with open(marker, encoding="utf-8") as file, self.assertRaises(ProcessLookupError):
+            os.kill(int(file.read()), 0)
 
     def test_sources_that_are_none(self):
         for source, code, part in [("/nowhere", 3, "no such run folder"), (FOLDER.path + "/..", 3, "neither a run folder"),
