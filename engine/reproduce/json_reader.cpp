@@ -5,6 +5,11 @@
 #include "core/check.h"
 
 namespace emer {
+namespace {
+
+constexpr int kDeepest = 64;  // levels: many times what any file of ours has
+
+}  // namespace
 
 void JsonPlace::refuse(std::string_view what) const {
   fail_input("{}: {}", place_, what);
@@ -60,8 +65,14 @@ std::vector<std::string> JsonPlace::texts(const char* key) const {
 }
 
 nlohmann::ordered_json parse_json(const std::string& text, const std::string& label) {
+  using Json = nlohmann::ordered_json;
+  // By events: copies and texts of JSON go down its levels by recursion, and a million of them end the program.
+  const auto look = [&](int depth, Json::parse_event_t, const Json&) {
+    if (depth > kDeepest) fail_input("{}: JSON of more than {} levels", label, kDeepest);
+    return true;
+  };
   try {
-    return nlohmann::ordered_json::parse(text);
+    return Json::parse(text, look);
   } catch (const nlohmann::json::parse_error& error) {
     fail_input("{}: not JSON, at byte {}", label, error.byte);
   } catch (const nlohmann::json::exception&) {

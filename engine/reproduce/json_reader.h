@@ -36,7 +36,7 @@ class JsonPlace {
   std::string place_;
 };
 
-// The text as JSON; Error(kInput) naming `label` and the byte where it is none.
+// The text as JSON; Error(kInput) naming `label` and the byte where it is none, or `label` where it nests too deep.
 nlohmann::ordered_json parse_json(const std::string& text, const std::string& label);
 
 }  // namespace emer

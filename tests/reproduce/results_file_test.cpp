@@ -128,6 +128,14 @@ TEST(ResultsFile, ChecksBeforeItWrites) {
   EXPECT_FALSE(exists(out));
 }
 
+TEST(ResultsFile, RefusesWhatNestsTooDeep) {
+  for (const std::size_t depth : {std::size_t{100}, std::size_t{2000000}}) {
+    const std::string text = R"({"format": "emer-results-1", "environment": )" + std::string(depth, '[') +
+                             std::string(depth, ']') + "}";
+    EXPECT_TRUE(refuses_input({"r.json", "more than 64 levels"}, [&] { parse_results(text, "r.json"); }));
+  }
+}
+
 TEST(ResultsFile, NamesWhatIsWrong) {
   EXPECT_TRUE(refuses_input({"f", "not JSON", "byte 2"}, [] { parse_results("{]", "f"); }));
   EXPECT_TRUE(refuses_input({"f", "beyond all bounds"}, [] { parse_results("[1e999]", "f"); }));
