@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <set>
@@ -11,6 +12,8 @@
 #include "core/check.h"
 #include "core/file.h"
 #include "core/parallel.h"
+#include "core/ranks/launch_environment.h"
+#include "core/text.h"
 #include "data/dataset.h"
 #include "engine/cli/commands.h"
 #include "engine/cli/launcher.h"
@@ -72,12 +75,42 @@ void print_plan(const std::vector<ExperimentPlan>& plans, const std::string& out
   fmt::print("{} trainings, {} finished; about {} steps to do\n", seen.size(), finished, steps_left);
 }
 
+// As a shell reads it back.
+std::string word_of_shell(const std::string& text) {
+  constexpr const char* kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
 std::string command_text(const Options& options) {
   std::string text = "emer reproduce " + options.experiment;
-  text += options.quick ? " --quick" : " --preset " + options.preset;
-  for (const std::string& path : options.data) text += " --data " + path;
-  for (const std::string& set : options.set) text += " --set " + set;
-  return text + " --out " + options.out;
+  text += options.quick ? " --quick" : " --preset " + word_of_shell(options.preset);
+  for (const std::string& path : options.data) text += " --data " + word_of_shell(path);
+  for (const std::string& set : options.set) text += " --set " + word_of_shell(set);
+  return text + " --out " + word_of_shell(options.out);
+}
+
+// Paths stand in YAML, JSON and tables, which hold nothing else.
+void check_path(const char* option, const std::string& path) {
+  if (path.empty()) fail_usage("{} is empty; give a path", option);
+  const std::string whole = std::filesystem::absolute(path).string();
+  for (std::size_t at = 0, length = 0; at < whole.size(); at += length) {
+    length = utf8_length(std::string_view(whole).substr(at));
+    if (length == 0 || static_cast<unsigned char>(whole[at]) < 0x20)
+      fail_usage("{}: {} has bytes that are not UTF-8, or control characters; give the folder another name",
+                 option, in_quotes(whole));
+  }
+}
+
+// Trainings side by side are processes of one command; started once a rank, they would take each other for ranks.
+void check_alone() {
+  if (const LaunchEnvironment env = launch_environment(); env.ranks > 1)
+    fail_usage(
+        "emer reproduce starts its trainings itself, but this is one of {} ranks ({}); start it once, on one "
+        "host",
+        env.ranks, name_of(env.kind));
 }
 
 std::string sources_path(const std::string& out) {
@@ -118,10 +151,20 @@ void measure_missing(const ExperimentPlan& plan, const Options& options, const R
   run_jobs(jobs, runner);
 }
 
+// What a command that was killed was writing.
+void remove_stale_files(const std::string& out) {
+  for (const char* folder : {"", "/data", "/runs"}) remove_stale_temporaries(out + folder);
+  std::error_code none;
+  for (const auto& run : std::filesystem::directory_iterator(out + "/runs", none))
+    if (run.is_directory(none)) remove_stale_temporaries(run.path().string());
+}
+
 std::unique_ptr<RunLock> lock_folder(const std::string& out) {
   make_folders(out);
   try {
-    return std::make_unique<RunLock>(out, std::chrono::seconds(0));
+    auto lock = std::make_unique<RunLock>(out, std::chrono::seconds(0));
+    remove_stale_files(out);
+    return lock;
   } catch (const Error&) {
     fail(ErrorKind::kRunFailed,
          "{}: another emer reproduce is at work there; wait for its end, or choose another --out", out);
@@ -131,6 +174,9 @@ std::unique_ptr<RunLock> lock_folder(const std::string& out) {
 void run_reproduce(Options options) {
   if (options.quick) options.preset = "quick";
   if (!options.measure.empty()) return measure_one(options);
+  check_alone();
+  check_path("--out", options.out);
+  for (const std::string& path : options.data) check_path("--data", path);
   const std::vector<std::string> experiments =
       options.experiment == "all" ? experiment_names() : std::vector<std::string>{options.experiment};
   std::unique_ptr<RunLock> lock;

@@ -66,7 +66,7 @@ class Runner : public ::testing::Test {
 
   test::TemporaryFolder folder_;
   const StudyData data_ = test::tiny_data(folder_);
-  const std::string out_ = folder_ / "out";
+  const std::string out_ = folder_ / "its 'out'";
   static std::string printed_;
 };
 std::string Runner::printed_;
@@ -369,8 +369,9 @@ TEST_F(ReproduceCommand, FromDataToTables) {
   EXPECT_EQ(results.experiments[0].name, "retrieval");
   EXPECT_EQ(results.experiments[0].preset, "quick");
   EXPECT_EQ(results.data.at(0).checksum, sha256_hex(test::read_text(data_.path)));
-  EXPECT_EQ(results.origin.command,
-            "emer reproduce retrieval --quick --data " + data_.path + " --set device=cpu --out " + out_);
+  EXPECT_EQ(results.origin.command, "emer reproduce retrieval --quick --data " + data_.path +
+                                        " --set device=cpu --out '" + folder_.path() +
+                                        R"(/its '\''out'\''')");
   EXPECT_TRUE(fs::exists(out_ + "/retrieval.md"));
   // Once more: the same tables, and nothing is trained or measured.
   const auto runs = snapshot(out_ + "/runs");
@@ -380,6 +381,46 @@ TEST_F(ReproduceCommand, FromDataToTables) {
                              "2 runs: 2 finished, 0 begun, 0 to start\nretrieval: 2 runs, 0 to measure\n"));
   EXPECT_EQ(snapshot(out_ + "/runs"), runs);
   EXPECT_EQ(to_json(load_results(out_).experiments[0]), to_json(results.experiments[0]));
+}
+
+// A process that has ended is known by its id.
+TEST_F(ReproduceCommand, WhatAKilledCommandWasWritingIsRemoved) {
+  test::Process ended({"/bin/true"});
+  const std::string name = "/.emer-" + std::to_string(ended.id()) + "-0.tmp";
+  ended.wait();
+  const std::string own = "/.emer-" + std::to_string(::getpid()) + "-0.tmp";  // of one that lives
+  for (const char* folder : {"", "/data", "/runs", "/runs/a"}) {
+    fs::create_directories(out_ + folder);
+    test::write_text(out_ + folder + name, "half");
+    test::write_text(out_ + folder + own, "half");
+  }
+  test::run_program(command({"--set", "train.epochs=0"}));
+  for (const char* folder : {"", "/data", "/runs", "/runs/a"}) {
+    EXPECT_FALSE(fs::exists(out_ + folder + name)) << folder;
+    EXPECT_TRUE(fs::exists(out_ + folder + own)) << folder;
+  }
+}
+
+// Each rank would train everything, and its trainings would wait for each other as ranks.
+TEST_F(ReproduceCommand, RefusesToBeOneOfSeveralRanks) {
+  ::setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
+  ::setenv("OMPI_COMM_WORLD_RANK", "0", 1);
+  const test::Finished refused = test::run_program(command());
+  ::unsetenv("OMPI_COMM_WORLD_SIZE");
+  ::unsetenv("OMPI_COMM_WORLD_RANK");
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_TRUE(test::contains(refused.err, "one of 2 ranks (mpirun)"));
+  EXPECT_FALSE(fs::exists(out_));
+}
+
+TEST_F(ReproduceCommand, RefusesPathsThatItsFilesCannotHold) {
+  for (const std::string path : {"x\xff", "x\ny"}) {
+    const test::Finished out = test::run_program(command({"--dry-run", "--data", folder_ / path}));
+    EXPECT_EQ(out.code, 2);
+    EXPECT_TRUE(test::contains(out.err, "--data: '")) << out.err;
+    EXPECT_TRUE(test::contains(out.err, "not UTF-8, or control characters")) << out.err;
+    EXPECT_EQ(out.err_lines(), 1);
+  }
 }
 
 TEST_F(ReproduceCommand, DryRunMakesNoRuns) {
