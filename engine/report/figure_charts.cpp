@@ -18,6 +18,9 @@ namespace {
 
 using Kind = Figure::Kind;
 
+constexpr std::size_t kFewColors = 6;
+constexpr std::size_t kLegend = 280;  // pixels
+
 std::optional<double> number_of(const Cell& cell) {
   if (const auto* whole = std::get_if<std::int64_t>(&cell)) return static_cast<double>(*whole);
   const auto* number = std::get_if<double>(&cell);
@@ -165,11 +168,34 @@ class Drawer {
             {"scale", {{"paddingInner", 0.35}, {"domain", discrete_values(key, panel)}}},
             {"title", title(key)}};
   }
+  // Numbers in many steps go from dark to bright: the theme's colours would come twice.
   ordered_json color_channel() const {
-    return {{"field", "color"},
-            {"type", "nominal"},
-            {"scale", {{"domain", all_values(f_.color)}}},
-            {"legend", ordered_json::object()}};
+    const ordered_json all = all_values(f_.color);
+    ordered_json out = {{"field", "color"},
+                        {"type", "nominal"},
+                        {"scale", {{"domain", all}}},
+                        {"legend", {{"columns", legend_columns(all)}, {"labelLimit", kLegend}}}};
+    if (all.size() > kFewColors && colors_are_numbers()) {
+      out["type"] = "ordinal";
+      out["scale"]["scheme"] = {{"name", "viridis"}, {"extent", {0.2, 0.85}}};
+    }
+    return out;
+  }
+  // As many beside each other as the narrowest chart has room for: what runs over its edge is not seen.
+  static std::size_t legend_columns(const ordered_json& all) {
+    std::ptrdiff_t longest = 1;  // in characters: bytes that do not continue one
+    for (const ordered_json& name : all) {
+      const std::string& text = name.get_ref<const std::string&>();
+      longest = std::max(longest, std::count_if(text.begin(), text.end(), [](const char c) {
+                           return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+                         }));
+    }
+    return std::max<std::size_t>(1, kLegend / (24 + 7 * static_cast<std::size_t>(longest)));
+  }
+  bool colors_are_numbers() const {
+    for (std::size_t row = 0; row < table_.rows.size(); ++row)
+      if (drawable(row) && !number_of(at(row, f_.color))) return false;
+    return true;
   }
   ordered_json offset_channel() const {
     return {{"field", "color"}, {"type", "nominal"}, {"scale", {{"domain", all_values(f_.color)}}}};
@@ -266,7 +292,8 @@ class Drawer {
     if (f_.log_x) x["scale"]["type"] = "log";
     ordered_json shared = {{"x", x}};
     if (!f_.color.empty()) shared["color"] = color_channel();
-    ordered_json band = {{"mark", {{"type", "area"}, {"opacity", 0.18}}}, {"encoding", shared}};
+    const bool many = !f_.color.empty() && all_values(f_.color).size() > kFewColors;
+    ordered_json band = {{"mark", {{"type", "area"}, {"opacity", many ? 0.05 : 0.18}}}, {"encoding", shared}};
     band["encoding"]["y"] = value_channel("low", f_.y, false);
     band["encoding"]["y2"] = {{"field", "high"}};
     band["transform"] = ordered_json::array({{{"filter", "isValid(datum.low) && isValid(datum.high)"}}});

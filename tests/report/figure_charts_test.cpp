@@ -81,6 +81,36 @@ TEST(FigureCharts, EveryKindDrawsItsRows) {
   }
 }
 
+// The narrowest chart leaves some 280 pixels: long names stand below each other.
+TEST(FigureCharts, LegendsStayInsideTheChart) {
+  Figure f = figure(Kind::kLine);
+  f.x = "k";
+  f.y = "v";
+  f.color = "name";
+  ResultTable t = table();
+  const auto columns = [&] {
+    const std::vector<Chart> charts = figure_charts(f, t);
+    return charts.at(0).spec["layer"][0]["encoding"]["color"]["legend"]["columns"].get<int>();
+  };
+  EXPECT_GE(columns(), 3);
+  for (auto& row : t.rows) row[0] = std::get<std::string>(row[0]) + std::string(18, 'x');
+  EXPECT_EQ(columns(), 1);
+}
+
+TEST(FigureCharts, ManyNumbersHaveAScaleOfColoursOfTheirOwn) {
+  Figure f = figure(Kind::kLine);
+  f.x = "v";
+  f.y = "v";
+  f.color = "k";
+  ResultTable t = table();
+  EXPECT_FALSE(figure_charts(f, t).at(0).spec["layer"][0]["encoding"]["color"]["scale"].contains("scheme"));
+  for (std::int64_t k = 5; k < 12; ++k)
+    t.rows.push_back({std::string("a"), std::string("one"), 1.5, 1.0, 2.0, k});
+  EXPECT_TRUE(figure_charts(f, t).at(0).spec["layer"][0]["encoding"]["color"]["scale"].contains("scheme"));
+  t.rows.back().back() = std::string("a name");
+  EXPECT_FALSE(figure_charts(f, t).at(0).spec["layer"][0]["encoding"]["color"]["scale"].contains("scheme"));
+}
+
 TEST(FigureCharts, ATableWithNothingToDrawHasNoCharts) {
   ResultTable empty = table();
   empty.rows.resize(0);
