@@ -105,6 +105,16 @@ TEST(GatherDefects, SwitchesOfTheEvaluationBelongToTheirOwnJudge) {
     EXPECT_NE(std::get<std::string>(cells[0]), "evaluation");
 }
 
+TEST(GatherDefects, PValuesAreAdjustedForAllRowsOfTheColumn) {
+  const ExperimentResults results = Defects().gather();
+  // Dropout changes nothing there, p = 1; each of the three switches of the evaluation has p = .5.
+  const ResultTable& table = test::table_named(results, "defects_deam_released_by_released_mrr");
+  const auto row =
+      test::row_of(table, {"evaluation", "eval.tie_rule", "by_index -> mean", "music to emotion"});
+  EXPECT_DOUBLE_EQ(test::number_in(table, row, "mrr_p"), 0.5);
+  EXPECT_DOUBLE_EQ(test::number_in(table, row, "mrr_p_holm"), 1.0);
+}
+
 TEST(GatherDefects, WhatCannotBeMeasuredIsSaid) {
   const ExperimentResults results = Defects().gather();
   const ResultTable& table = test::table_named(results, "defects_deam_released_by_textbook");

@@ -102,6 +102,15 @@ TEST(GatherRetrieval, SaysWhatItWasMeasuredOn) {
   EXPECT_TRUE(test::contains(generated.remarks[0], "say nothing about music"));
 }
 
+TEST(GatherRetrieval, OnlyThePapersOwnDataGoWithoutTheRemark) {
+  Study s = retrieval();
+  const ExperimentResults other = gather_retrieval(s.plan, s.measured());
+  ASSERT_EQ(other.remarks.size(), 1u);
+  EXPECT_TRUE(test::contains(other.remarks[0], "not the paper's own features and ratings"));
+  s.plan.data[0].as_published = true;
+  EXPECT_TRUE(gather_retrieval(s.plan, s.measured()).remarks.empty());
+}
+
 TEST(GatherRetrieval, EveryTableKeepsTheRules) {
   const Study s = retrieval();
   check(gather_retrieval(s.plan, s.measured()));
@@ -137,6 +146,7 @@ TEST(GatherLambda, RowsAreTheTrainedLambdasAndTheSweepIsAGrid) {
   Json sweep = {{"lambdas", {0, 1}}, {"thresholds", {0, 0.4}}};
   for (const char* direction : {"m2e", "e2m"})
     sweep[direction] = {{"mrr", {{0.1, 0.2}, {0.3, 0.4}}}, {"ar", {{10, 20}, {30, 40}}}};
+  sweep["e2m"]["mrr"] = {{0.5, 0.6}, {0.7, 0.8}};
   s.values[1]["sweep"] = {{"corrected", sweep}, {"released", sweep}};
   const ExperimentResults results = gather_lambda(s.plan, s.measured());
   check(results);
@@ -154,6 +164,12 @@ TEST(GatherLambda, RowsAreTheTrainedLambdasAndTheSweepIsAGrid) {
   EXPECT_EQ(grid.columns.back().title, "0.4");
   EXPECT_EQ(std::get<double>(grid.rows[1][1]), 0.3);
   EXPECT_EQ(std::get<double>(grid.rows[1][2]), 0.4);
+  const ResultTable& e2m = test::table_named(results, "lambda_deam_released_sweep_corrected_e2m_mrr");
+  EXPECT_EQ(std::get<double>(e2m.rows[1][1]), 0.7);
+  const ResultTable& every = test::table_named(results, "lambda_deam_released_sweep_corrected");
+  ASSERT_EQ(every.rows.size(), 8u);
+  EXPECT_EQ(test::number_in(every, every.rows[1], "ar"), 20.0);
+  EXPECT_EQ(test::number_in(every, every.rows[6], "mrr"), 0.7);
   const ResultTable& alone = test::table_named(results, "lambda_deam_alone");
   const auto cca = test::row_of(alone, {"corrected", "music to emotion", "released: CCA alone"});
   EXPECT_DOUBLE_EQ(test::number_in(alone, cca, "ar"), 2.0);
