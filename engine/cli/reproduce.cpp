@@ -84,9 +84,11 @@ std::string word_of_shell(const std::string& text) {
   return quoted + "'";
 }
 
+// All of it that decides what comes out.
 std::string command_text(const Options& options) {
   std::string text = "emer reproduce " + options.experiment;
   text += options.quick ? " --quick" : " --preset " + word_of_shell(options.preset);
+  if (options.configs != Options().configs) text += " --configs " + word_of_shell(options.configs);
   for (const std::string& path : options.data) text += " --data " + word_of_shell(path);
   for (const std::string& set : options.set) text += " --set " + word_of_shell(set);
   return text + " --out " + word_of_shell(options.out);
@@ -171,6 +173,18 @@ std::unique_ptr<RunLock> lock_folder(const std::string& out) {
   }
 }
 
+// Said before hours of training, not after them.
+void check_old_results(const std::string& out) {
+  const std::string path = out + "/results.json";
+  if (!std::filesystem::exists(path)) return;
+  try {
+    load_results(path);
+  } catch (const Error& error) {
+    throw Error(error.kind(), std::string(error.what()) +
+                                  "; move it away, and it is made again from what has been measured");
+  }
+}
+
 void run_reproduce(Options options) {
   if (options.quick) options.preset = "quick";
   if (!options.measure.empty()) return measure_one(options);
@@ -182,6 +196,7 @@ void run_reproduce(Options options) {
   std::unique_ptr<RunLock> lock;
   if (!options.dry_run)
     lock = lock_folder(options.out);  // a look at the plan may be had while it is carried out
+  if (lock) check_old_results(options.out);
   const std::vector<StudyData> data = find_study_data(options.data, options.out);
   std::vector<ExperimentPlan> plans;
   for (const std::string& experiment : experiments)
@@ -202,7 +217,8 @@ void run_reproduce(Options options) {
     fmt::print("{0}: {1}/{0}.md\n", plan.name, options.out);
     std::fflush(stdout);
   }
-  fmt::print("all results: {0}/results.json; emer report {0} draws them\n", options.out);
+  fmt::print("all results: {}/results.json; emer report {} draws them\n", options.out,
+             word_of_shell(options.out));
 }
 
 }  // namespace

@@ -55,6 +55,7 @@ TEST_F(ReproduceCommand, AllOfItOnceAndNothingTwice) {
   const auto first = reproduce("all");
   ASSERT_EQ(first.exit_code, 0) << first.err << first.out;
   const ResultsFile results = load_results(out_);
+  EXPECT_TRUE(test::contains(results.command, " --configs " + folder_.path())) << results.command;
   std::set<std::string> names;
   for (const ExperimentResults& experiment : results.experiments) {
     names.insert(experiment.name);
@@ -102,6 +103,17 @@ TEST_F(ReproduceCommand, AllOfItOnceAndNothingTwice) {
   EXPECT_EQ(other.exit_code, 2);
   EXPECT_TRUE(test::contains(other.err, "model.embedding_dim (5 -> 6)"));
   EXPECT_EQ(runs(), last);
+}
+
+TEST_F(ReproduceCommand, DamagedResultsAreNamedBeforeAnythingIsTrained) {
+  fs::create_directories(out_);
+  test::write_text(out_ + "/results.json", "{");
+  const auto result = reproduce("retrieval");
+  EXPECT_EQ(result.exit_code, 3) << result.err;
+  EXPECT_TRUE(test::contains(result.err, "results.json"));
+  EXPECT_TRUE(test::contains(result.err, "move it away"));
+  EXPECT_FALSE(fs::exists(out_ + "/runs"));
+  EXPECT_EQ(test::read_text(out_ + "/results.json"), "{");
 }
 
 TEST_F(ReproduceCommand, AWeightsFileThatIsDamagedIsNamed) {
