@@ -55,7 +55,8 @@ TEST_F(ReproduceCommand, AllOfItOnceAndNothingTwice) {
   const auto first = reproduce("all");
   ASSERT_EQ(first.exit_code, 0) << first.err << first.out;
   const ResultsFile results = load_results(out_);
-  EXPECT_TRUE(test::contains(results.command, " --configs " + folder_.path())) << results.command;
+  EXPECT_TRUE(test::contains(results.origin.command, " --configs " + folder_.path()))
+      << results.origin.command;
   std::set<std::string> names;
   for (const ExperimentResults& experiment : results.experiments) {
     names.insert(experiment.name);

@@ -369,9 +369,9 @@ TEST_F(ReproduceCommand, FromDataToTables) {
   EXPECT_EQ(results.experiments[0].name, "retrieval");
   EXPECT_EQ(results.experiments[0].preset, "quick");
   EXPECT_EQ(results.data.at(0).checksum, sha256_hex(test::read_text(data_.path)));
-  EXPECT_EQ(results.origin.command, "emer reproduce retrieval --quick --data " + data_.path +
-                                        " --set device=cpu --out '" + folder_.path() +
-                                        R"(/its '\''out'\''')");
+  EXPECT_EQ(results.origin.command, "emer reproduce retrieval --quick --configs " + folder_.path() +
+                                        " --data " + data_.path + " --set device=cpu --out '" +
+                                        folder_.path() + R"(/its '\''out'\''')");
   EXPECT_TRUE(fs::exists(out_ + "/retrieval.md"));
   // Once more: the same tables, and nothing is trained or measured.
   const auto runs = snapshot(out_ + "/runs");
