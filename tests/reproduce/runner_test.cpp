@@ -151,6 +151,25 @@ TEST_F(Runner, OtherConfigurationOrDataUnderOldResultsAreRefused) {
   EXPECT_TRUE(test::refuses(ErrorKind::kUsage, {"loss.lambda (0.4 -> 0.5)"}, [&] { status_of(out_, run); }));
 }
 
+TEST_F(Runner, ARunStoppedInItsLastEpochIsNotFinished) {
+  const PlannedRun run = plan().runs[0];
+  fs::create_directories(out_ + "/runs");
+  int steps = 0;
+  emer::train({.config = run.config, .run_folder = folder_ / "whole", .should_stop = [&] {
+                 ++steps;
+                 return false;
+               }});
+  const int last_but_one = steps - 1;
+  steps = 0;
+  EXPECT_TRUE(test::refuses(ErrorKind::kStopped, {"stopped"}, [&] {
+    emer::train({.config = run.config, .run_folder = out_ + "/runs/" + run.id, .should_stop = [&] {
+                   return ++steps == last_but_one;
+                 }});
+  }));
+  EXPECT_EQ(load_state(last(out_, run)).epoch, run.config.train.epochs);
+  EXPECT_EQ(status_of(out_, run), RunStatus::kPartial);
+}
+
 // What was asked for by mistake and never trained is in nobody's way.
 TEST_F(Runner, AFolderWithoutACheckpointIsNoTraining) {
   const PlannedRun other = plan({"train.epochs=3"}).runs[0];
