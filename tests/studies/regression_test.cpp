@@ -12,23 +12,12 @@
 #include <vector>
 
 #include "core/parallel.h"
-#include "core/safetensors.h"
 #include "data/split.h"
-#include "tests/support/golden.h"
+#include "tests/studies/stored_fold.h"
 #include "tests/support/refusal.h"
 
 namespace emer {
 namespace {
-
-const SafetensorsFile& stored() {
-  static const SafetensorsFile file = SafetensorsFile::open(test::golden("svr.safetensors"));
-  return file;
-}
-
-FeatureRows stored_rows(const std::string& name) {
-  const std::vector<std::int64_t> shape = stored().info(name).shape;
-  return {static_cast<int>(shape[0]), static_cast<int>(shape[1]), stored().read<double>(name)};
-}
 
 SongTargets stored_targets(const std::string& name) {
   const std::vector<double> both = stored().read<double>(name, {-1, 2});

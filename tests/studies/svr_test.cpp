@@ -12,22 +12,11 @@
 #include <vector>
 
 #include "core/check.h"
-#include "core/safetensors.h"
-#include "tests/support/golden.h"
+#include "tests/studies/stored_fold.h"
 #include "tests/support/refusal.h"
 
 namespace emer {
 namespace {
-
-const SafetensorsFile& stored() {
-  static const SafetensorsFile file = SafetensorsFile::open(test::golden("svr.safetensors"));
-  return file;
-}
-
-FeatureRows stored_rows(const std::string& name) {
-  const std::vector<std::int64_t> shape = stored().info(name).shape;
-  return {static_cast<int>(shape[0]), static_cast<int>(shape[1]), stored().read<double>(name)};
-}
 
 std::vector<double> stored_target(const std::string& name, int target) {
   const std::vector<double> both = stored().read<double>(name, {-1, 2});
